@@ -1,0 +1,96 @@
+"""Tells whether a token is revoked, and never says "live" where it cannot know (P3)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from resourcekit import utc_now
+from resourcekit.errors import ResourcekitError
+from resourcekit.extending import count, function, logger, run_action
+from resourcekit_tokens.errors import InvalidToken
+from resourcekit_tokens.keyspace import refused_jti
+from resourcekit_tokens.reading import dead_by_time, vouched
+from resourcekit_tokens.tokens import Tokens, tokens_of
+
+__all__ = ["is_revoked", "jti_revoked", "token_revoked"]
+
+
+async def is_revoked(
+    cls: Any,
+    token: str | None = None,
+    jti: str | None = None,
+    subject: str | None = None,
+    issued_at: datetime | None = None,
+    family: str | None = None,
+) -> bool:
+    """Tell whether a token, or a jti, is revoked: the extension's own action of that name."""
+    tokens = tokens_of(cls)
+    if token is not None:
+        return await _token_is_dead(tokens, token)
+    return await _jti_is_dead(tokens, jti, subject, issued_at, family)
+
+
+async def _token_is_dead(tokens: Tokens, token: object) -> bool:
+    try:
+        claims = vouched(tokens.options, token)
+    except InvalidToken:
+        return True
+    if dead_by_time(tokens.options, claims, utc_now()):
+        return True
+    return await tokens.standing_of(claims) is not None
+
+
+async def _jti_is_dead(tokens: Tokens, jti: object, subject: str | None, issued_at: datetime | None, family: str | None) -> bool:
+    if not isinstance(jti, str) or refused_jti(jti):
+        return True
+    if subject is None and family is None:
+        rows = await tokens.store.select(tokens.check_one, {"jti": jti})
+        return bool(rows) and rows[0]["revoked_at"] is not None
+    return await tokens.standing(jti, subject, issued_at, family) is not None
+
+
+@function
+async def token_revoked(resource: Any, token: object) -> bool:
+    """Tell whether a token is revoked: by its own record, by a cut-off of its subject, or with its family.
+
+    True as well for garbage, for a token past ``exp + leeway + clock_skew``, where keys are known for one that does
+    not verify, and where no answer can be had (P3; logged and counted). False never means "valid": use ``verify``.
+    """
+    try:
+        tokens = tokens_of(resource)
+        if tokens.check_is_ours:
+            return await _token_is_dead(tokens, token)
+        name = tokens.options.revocation.is_revoked_action_name
+        return await run_action(resource, name, {"token": token}) is not False
+    except Exception as error:  # P3: whatever went wrong, the answer is "revoked"
+        return _refuse(resource, error)
+
+
+@function
+async def jti_revoked(
+    resource: Any, jti: object, *, subject: str | None = None, issued_at: datetime | None = None, family: str | None = None
+) -> bool:
+    """Tell whether a jti is revoked; cut-off and family count too where the caller, who verified the claims, gives them.
+
+    issued_at: aware; a token without it dies at any cut-off of its subject. Fails closed as ``token_revoked`` does.
+    """
+    try:
+        tokens = tokens_of(resource)
+        if tokens.check_is_ours:
+            return await _jti_is_dead(tokens, jti, subject, issued_at, family)
+        facts = {"jti": jti, "subject": subject, "issued_at": issued_at, "family": family}
+        given = {name: value for name, value in facts.items() if value is not None}
+        return await run_action(resource, tokens.options.revocation.is_revoked_action_name, given) is not False
+    except Exception as error:  # P3: whatever went wrong, the answer is "revoked"
+        return _refuse(resource, error)
+
+
+def _refuse(resource: Any, error: Exception) -> bool:
+    """Log and count an answer that could not be had. What is no token resource is a mistake in the program: raised."""
+    if isinstance(error, ResourcekitError) and isinstance(error, TypeError):
+        raise error
+    cause = type(error).__name__
+    count("resourcekit.tokens.failed_closed", cause=cause)
+    logger("tokens").error("a check of %s could not be answered (%s); the answer is revoked", resource.__name__, cause)
+    return True

@@ -1,0 +1,227 @@
+"""The functions that make and accept tokens: issue, verify, consume, confirm, rotate."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from resourcekit import utc_now
+from resourcekit.errors import FieldFinding, InvalidArgument
+from resourcekit.extending import Row, function
+from resourcekit_tokens.claims import Claims
+from resourcekit_tokens.errors import InvalidToken, ReuseDetected, TokenConsumed, TokenRevoked
+from resourcekit_tokens.keys import JWT
+from resourcekit_tokens.reading import too_long, verified
+from resourcekit_tokens.results import Confirmed, IssuedToken, TokenPair
+from resourcekit_tokens.storing import store_token
+from resourcekit_tokens.tokens import Standing, Tokens, tokens_of
+
+__all__ = ["confirm", "consume", "issue", "issue_pair", "rotate", "verify"]
+
+NewClaims = Mapping[str, Any] | Callable[[Mapping[str, Any]], Mapping[str, Any]]
+
+
+def _keys(tokens: Tokens) -> JWT:
+    if tokens.options.jwt is None:
+        message = "knows no keys and can issue nothing; say TokenResource(jwt=JWT(...))"
+        raise InvalidArgument(FieldFinding("jwt", message), resource=tokens.runtime.info.name)
+    return tokens.options.jwt
+
+
+@function
+async def issue(
+    resource: Any,
+    subject: str | None,
+    *,
+    purpose: str = "user",
+    lifetime: timedelta | None = None,
+    claims: Mapping[str, Any] | None = None,
+    extra_data: Mapping[str, Any] | None = None,
+    values: Mapping[str, Any] | None = None,
+) -> IssuedToken:
+    """Make a signed token for a subject; with ``store_all_tokens`` its facts are stored, and only then it is returned.
+
+    lifetime: that of the purpose unless given, at most ``max_lifetime``. claims: further claims, not those of RFC 7519.
+    extra_data, values: for the stored record. Raises InvalidArgument for what could not be verified afterwards.
+    """
+    tokens = tokens_of(resource)
+    issued = _make(tokens, subject, purpose, lifetime, claims, None, utc_now())
+    await _store(tokens, issued, extra_data, values)
+    return issued
+
+
+@function
+async def issue_pair(
+    resource: Any,
+    subject: str | None,
+    *,
+    access_lifetime: timedelta = timedelta(minutes=15),
+    claims: Mapping[str, Any] | None = None,
+    extra_data: Mapping[str, Any] | None = None,
+    values: Mapping[str, Any] | None = None,
+) -> TokenPair:
+    """Make an access token (purpose ``user``) and a refresh token of one new family: one sign-in.
+
+    claims: of the access token, and of those that rotations make. See ``issue`` for the rest.
+    """
+    tokens = tokens_of(resource)
+    pair = _make_pair(tokens, subject, secrets.token_urlsafe(16), access_lifetime, claims, utc_now())
+    await _store(tokens, pair.access, extra_data, values)
+    await _store(tokens, pair.refresh, extra_data, values)
+    return pair
+
+
+def _make(
+    tokens: Tokens,
+    subject: str | None,
+    purpose: str,
+    lifetime: timedelta | None,
+    claims: Mapping[str, Any] | None,
+    family: str | None,
+    moment: datetime,
+) -> IssuedToken:
+    from resourcekit_tokens.signing import new_claims, sign
+
+    jwt = _keys(tokens)
+    life = jwt.lifetime(purpose) if lifetime is None else lifetime
+    if too_long(tokens.options, life):
+        finding = FieldFinding("lifetime", f"is over max_lifetime, {tokens.options.longest_life}")
+        raise InvalidArgument(finding, resource=tokens.runtime.info.name, action="issue")
+    payload = new_claims(jwt, subject=subject, purpose=purpose, lifetime=life, moment=moment, family=family, extra=claims)
+    return IssuedToken(sign(jwt, payload), Claims(payload, jwt.rules))
+
+
+_ACCESS_LIFE, _ACCESS_CLAIMS = "rk_life", "rk_claims"
+"""Claims of a refresh token: what the access tokens of its family live and carry."""
+
+
+def _make_pair(
+    tokens: Tokens, subject: str | None, family: str, life: timedelta, claims: Mapping[str, Any] | None, moment: datetime
+) -> TokenPair:
+    access = _make(tokens, subject, "user", life, claims, family, moment)
+    carried = {_ACCESS_LIFE: life.total_seconds(), **({_ACCESS_CLAIMS: dict(claims)} if claims else {})}
+    refresh = _make(tokens, subject, "refresh", None, carried, family, moment)
+    return TokenPair(access, refresh)
+
+
+async def _store(
+    tokens: Tokens, issued: IssuedToken, extra_data: Mapping[str, Any] | None = None, values: Mapping[str, Any] | None = None
+) -> None:
+    if tokens.options.store_all_tokens:
+        await store_token.function(tokens.resource, issued.token, extra_data=extra_data, values=values)
+
+
+@function
+async def verify(resource: Any, token: str, *, purpose: str = "user") -> Claims:
+    """Return the claims of a token that may be trusted now.
+
+    Checks signature, times, issuer, audience, purpose, length of life, revocation, cut-off, family and, with
+    ``require_token_presence``, that it is stored. Raises the subclass of InvalidToken that says which one failed;
+    Unavailable and Timeout pass, so that a web app can answer 503 instead of 401.
+    """
+    tokens = tokens_of(resource)
+    claims = verified(tokens.options, token, utc_now(), purpose)
+    standing = await tokens.standing_of(claims)
+    if standing is not None:
+        raise _revoked(standing)
+    if tokens.options.require_token_presence and not await tokens.facts((claims.jti,)):
+        raise InvalidToken("This token was never stored, and only stored tokens are accepted here.", claim="jti")
+    return claims
+
+
+def _revoked(standing: Standing) -> TokenRevoked:
+    if standing.reason in ("consumed", "rotated"):
+        return TokenConsumed("The token was good for one use, and has been used.", claim="jti")
+    words = {"cut-off": "Its subject was logged out everywhere.", "family": "Its sign-in has ended."}
+    return TokenRevoked(words.get(standing.rule, "The token was revoked."), claim="jti")
+
+
+@function
+async def consume(resource: Any, token: str, *, purpose: str) -> Claims:
+    """Verify a token that is good for one use, use it up, and return its claims; of all who try, one succeeds (P2).
+
+    Raises TokenConsumed for the others, TokenRevoked for a token that was dead before, and what ``verify`` raises.
+    """
+    tokens = tokens_of(resource)
+    claims, _ = await _consume(tokens, token, purpose, "consumed")
+    return claims
+
+
+@function
+async def confirm(resource: Any, token: str, *, purpose: str = "confirm") -> Confirmed:
+    """Use up a confirmation token, and hand the changes that waited for it to the one who did."""
+    tokens = tokens_of(resource)
+    claims, row = await _consume(tokens, token, purpose, "consumed")
+    return Confirmed(claims, row.get("extra_data") or {})
+
+
+async def _consume(tokens: Tokens, token: str, purpose: str, reason: str) -> tuple[Claims, Row]:
+    """Compare and set first, then look at cut-off and family in the same transaction: no order of events lets two win."""
+    moment = utc_now()
+    claims = verified(tokens.options, token, moment, purpose)
+    async with tokens.store.transaction():
+        if tokens.options.require_token_presence and not await tokens.facts((claims.jti,)):
+            raise InvalidToken("This token was never stored, and only stored tokens are accepted here.", claim="jti")
+        row = await tokens.use_up(claims, reason, moment)
+        if row is None:
+            own = (await tokens.facts((claims.jti,)))[claims.jti]
+            raise _revoked(Standing("token", own["revoked_at"], own["revocation_reason"]))
+        await _refuse_dead(tokens, claims)
+    return claims, row
+
+
+async def _refuse_dead(tokens: Tokens, claims: Claims) -> None:
+    """Raise TokenRevoked, and so roll the transaction back, where a cut-off or the family's end says so."""
+    standing = await tokens.standing_around(claims)
+    if standing is not None:
+        raise _revoked(standing)
+
+
+@function
+async def rotate(resource: Any, refresh_token: str, *, claims: NewClaims | None = None) -> TokenPair:
+    """Use up a refresh token and return a new pair of its family; of all who try, one succeeds (P2).
+
+    claims: of the new access token: a mapping, or a function of the old ones; those of the old one unless given.
+    A second use is taken for theft: the whole family ends and ReuseDetected is raised; within ``rotation_grace`` one
+    more use is answered with another pair instead.
+    """
+    tokens = tokens_of(resource)
+    moment = utc_now()
+    old = verified(tokens.options, refresh_token, moment, "refresh")
+    reused = False
+    async with tokens.store.transaction():
+        if await tokens.use_up(old, "rotated", moment) is None:
+            reused = not await _within_grace(tokens, old, moment)
+        if not reused:
+            await _refuse_dead(tokens, old)
+            pair = _next_pair(tokens, old, claims, moment)
+            await _store(tokens, pair.access)
+            await _store(tokens, pair.refresh)
+            return pair
+        if old.family is not None:
+            await tokens.end_family(old.family, "reuse", moment)
+    raise ReuseDetected("The refresh token was used before; its sign-in has been ended.", claim="jti")
+
+
+async def _within_grace(tokens: Tokens, old: Claims, moment: datetime) -> bool:
+    """Take the one repetition that ``rotation_grace`` allows; raises TokenRevoked for a token that was not rotated."""
+    own = (await tokens.facts((old.jti,)))[old.jti]
+    if own["revocation_reason"] not in ("rotated", "reuse"):
+        raise _revoked(Standing("token", own["revoked_at"], own["revocation_reason"]))
+    grace = tokens.options.rotation_grace
+    if not grace or moment - own["revoked_at"] > grace:
+        return False
+    return await tokens.take_grace(old.jti)
+
+
+def _next_pair(tokens: Tokens, old: Claims, claims: NewClaims | None, moment: datetime) -> TokenPair:
+    carried: Any = old.get(_ACCESS_CLAIMS) or {}
+    if callable(claims):
+        carried = claims(dict(carried))
+    elif claims is not None:
+        carried = dict(claims)
+    seconds: Any = old.get(_ACCESS_LIFE)
+    life = timedelta(minutes=15) if seconds is None else timedelta(seconds=float(seconds))
+    return _make_pair(tokens, old.subject, old.family or secrets.token_urlsafe(16), life, carried or None, moment)

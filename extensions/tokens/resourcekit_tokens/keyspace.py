@@ -1,0 +1,78 @@
+"""The keys of records that stand for no single token, and what may be a key; knows nobody."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from resourcekit.extending import Expression, Field
+
+__all__ = [
+    "CUTOFF",
+    "FAMILY",
+    "FOR_EVER",
+    "RESERVED_PURPOSES",
+    "REVOCATION",
+    "cutoff_key",
+    "family_key",
+    "is_reserved",
+    "later",
+    "not_reserved",
+    "refused_jti",
+]
+
+PREFIX: Final = "rk:"
+CUTOFF: Final = "cutoff"
+FAMILY: Final = "family"
+REVOCATION: Final = "revocation"
+"""Purpose of the record of a token that was revoked and never stored."""
+
+RESERVED_PURPOSES: Final = frozenset({CUTOFF, FAMILY, REVOCATION})
+FOR_EVER: Final = datetime.max.replace(tzinfo=UTC)
+_JTI_LENGTH: Final = 255
+
+
+def cutoff_key(subject: str) -> str:
+    """Return the key of a subject's cut-off: a hash, because a subject may be longer than a key."""
+    return f"rk:cutoff:{hashlib.sha256(subject.encode()).hexdigest()}"
+
+
+def family_key(family: str) -> str:
+    """Return the key of an ended family."""
+    return f"rk:family:{hashlib.sha256(family.encode()).hexdigest()}"
+
+
+def is_reserved(jti: str) -> bool:
+    """Tell whether a key is one of ours, which no token may have."""
+    return jti.startswith(PREFIX)
+
+
+def not_reserved() -> Expression:
+    """Return the condition that a record stands for a token."""
+    return ~Field("jti").like(f"{PREFIX}%")
+
+
+def refused_jti(jti: object) -> str | None:
+    """Say why a value cannot be a jti; ``None`` where it can: 1 to 255 code points, no NUL, no lone surrogate."""
+    if not isinstance(jti, str):
+        return "must be text"
+    if not 0 < len(jti) <= _JTI_LENGTH:
+        return f"must have 1 to {_JTI_LENGTH} characters"
+    if "\x00" in jti or not (jti.isascii() or _is_unicode(jti)):
+        return "must hold no NUL and no lone surrogate"
+    return "must not begin with 'rk:', which is reserved" if is_reserved(jti) else None
+
+
+def _is_unicode(text: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def later(moment: datetime, by: timedelta | None) -> datetime:
+    """Return a moment that lies later by so much; the end of time where that is unknown or beyond it."""
+    if by is None:
+        return FOR_EVER
+    try:
+        return moment + by
+    except OverflowError:
+        return FOR_EVER

@@ -1,0 +1,128 @@
+"""Keeps what only the extension writes out of the hands of ordinary actions (P1, P6). It knows no store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+import attrs
+
+from resourcekit import Changeset, Context
+from resourcekit.errors import FieldFinding
+from resourcekit.extending import (
+    Action,
+    CreateAction,
+    DestroyAction,
+    Expression,
+    Facts,
+    Finding,
+    ResourceInfo,
+    State,
+    Transformer,
+    UpdateAction,
+    Validation,
+    Value,
+    Verifier,
+)
+from resourcekit_tokens.actions import default_actions
+from resourcekit_tokens.options import TokenOptions
+
+__all__ = ["OnlySafeActions", "ProtectFacts", "own_attributes"]
+
+_OURS = frozenset(
+    {"jti", "subject", "purpose", "family", "expires_at", "revoked_at", "revocation_reason", "updated_at", "extra_data"}
+)
+
+
+def own_attributes(facts: Facts, options: TokenOptions) -> tuple[str, ...]:
+    """Return the attributes that the user added to the template's."""
+    ours = _OURS | {options.created_at_attribute_name}
+    return tuple(name for name in facts.attributes if name not in ours)
+
+
+def _protected(options: TokenOptions) -> frozenset[str]:
+    return (_OURS | {options.created_at_attribute_name}) - {"extra_data"}
+
+
+def _users_writes(facts: Facts, options: TokenOptions) -> list[Action]:
+    """Return the writing actions that are neither ours nor allowed by name."""
+    ours = {action.name for action in default_actions(options)}
+    return [
+        action
+        for action in facts.actions.values()
+        if action.kind in ("create", "update", "destroy") and action.name not in ours | options.allow_unsafe_actions
+    ]
+
+
+@attrs.frozen
+class _LeavesFactsAlone(Validation):
+    """Refuses a changeset that writes what only the extension writes, whichever step put it there."""
+
+    protected: frozenset[str]
+
+    def validate(self, changeset: Changeset, context: Context) -> list[FieldFinding]:
+        """Find each protected attribute that would be written."""
+        written = sorted(self.protected & {*changeset.values, *changeset.atomics})
+        return [FieldFinding(name, "is written by the token extension only; see allow_unsafe_actions") for name in written]
+
+    def atomic(self, changeset: Changeset, context: Context) -> Expression:
+        """Decide here: nothing of the stored record matters."""
+        return Value(not self.validate(changeset, context))
+
+
+class ProtectFacts(Transformer):
+    """Gives each update of the user's own a last check that it leaves the extension's attributes alone."""
+
+    def transform(self, state: State, options: TokenOptions) -> State:
+        """Add the validation; what can be seen at declaration is refused by OnlySafeActions."""
+        guard = _LeavesFactsAlone(_protected(options))
+        for action in _users_writes(state, options):
+            if isinstance(action, UpdateAction):
+                state = state.replace(attrs.evolve(action, validations=(*action.validations, guard)))
+        return state
+
+
+class OnlySafeActions(Verifier):
+    """Refuses actions of the user's own that could revive or lose a revocation."""
+
+    across: ClassVar[bool] = False
+
+    def verify(self, info: ResourceInfo, options: TokenOptions) -> Iterable[Finding]:
+        """Find creates, destroys, and updates that write a protected attribute."""
+        for name in sorted(options.allow_unsafe_actions - set(info.actions)):
+            yield Finding(
+                id="RK225",
+                what=f"allow_unsafe_actions names {name!r}, which is no action",
+                cure="Take it out, or mend the name.",
+                path=("TokenResource", "allow_unsafe_actions"),
+                origin=options.origin,
+            )
+        for action in _users_writes(info, options):
+            if isinstance(action, CreateAction):
+                yield _unsafe(action, "creates records past the extension", "Use store_token(values=...), or")
+            elif isinstance(action, DestroyAction):
+                yield _unsafe(action, "destroys records that may not have expired", "Use expunge_expired, or")
+            else:
+                written = sorted(_protected(options) & _written_by(action))
+                if written:
+                    yield _unsafe(action, f"writes {', '.join(written)}, which only the extension writes", "Leave that out, or")
+
+
+def _written_by(action: Action) -> set[str]:
+    """Return the attributes that an action says it writes; what a function does is checked when it runs."""
+    named: set[str] = set(getattr(action, "accept", ()))
+    for change in getattr(action, "changes", ()):
+        named.update(getattr(change, "names", ()) or ())
+        named.add(getattr(change, "name", ""))
+    return named
+
+
+def _unsafe(action: Any, what: str, cure: str) -> Finding:
+    return Finding(
+        id="RK224",
+        what=what,
+        why="A revoked token could come back to life.",
+        cure=f"{cure} name it in TokenResource(allow_unsafe_actions={{{action.name!r}}}).",
+        path=("actions", action.name),
+        origin=action.origin,
+    )

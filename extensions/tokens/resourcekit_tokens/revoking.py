@@ -1,0 +1,132 @@
+"""The functions that revoke: one token, one jti, many, all stored ones of a subject."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from resourcekit import utc_now
+from resourcekit.errors import FieldFinding, InvalidArgument
+from resourcekit.extending import Field, Param, Row, Update, function, record_function, run_action
+from resourcekit_tokens.keyspace import REVOCATION, later, not_reserved, refused_jti
+from resourcekit_tokens.results import RevokedJti
+from resourcekit_tokens.tokens import tokens_of
+
+__all__ = ["revoke", "revoke_all_stored_for_subject", "revoke_jti", "revoke_jtis", "revoke_stored"]
+
+_BATCH = 1000
+"""Rows of an import that are written in one transaction."""
+
+
+def given(**facts: Any) -> dict[str, Any]:
+    """Return the arguments that the caller named, so that an action of the user's own needs no others."""
+    return {name: value for name, value in facts.items() if value is not None}
+
+
+@record_function
+async def revoke(resource: Any, token: str, *, family: bool | None = None, reason: str | None = None) -> Any:
+    """Revoke a token and return its record; again and again, stored or never stored, expired or not.
+
+    Where keys are known the signature is verified first (P5); without, the caller vouches. The token's family ends too
+    unless ``family=False``. reason: ``"revoked"`` unless said; the first one stays (P6).
+    Returns when the record is durable; raises InvalidToken for garbage, and a DataLayerError otherwise (P4).
+    """
+    name = tokens_of(resource).options.revocation.revoke_token_action_name
+    return await run_action(resource, name, {"token": token, **given(family=family, reason=reason)})
+
+
+@record_function
+async def revoke_jti(
+    resource: Any, jti: str, *, subject: str | None = None, expires_at: datetime | None = None, reason: str | None = None
+) -> Any:
+    """Revoke the token with this jti and return its record.
+
+    expires_at: aware; where it is not given a stored expiry is kept, else the record stays for ``max_lifetime``, else for
+    ever. subject: a stored one stays. Raises Invalid for what cannot be a jti.
+    """
+    options = tokens_of(resource).options
+    if expires_at is not None:  # the statement that lets a known expiry grow is another than the one that keeps the stored
+        return await _revoke_until(resource, jti, subject, expires_at, reason)
+    return await run_action(
+        resource, options.revocation.revoke_jti_action_name, {"jti": jti, **given(subject=subject, reason=reason)}
+    )
+
+
+async def _revoke_until(resource: Any, jti: str, subject: str | None, expires_at: datetime, reason: str | None) -> Any:
+    name = tokens_of(resource).options.revocation.revoke_jti_action_name
+    record = await run_action(resource, name, {"jti": jti, **given(subject=subject, reason=reason, expires_at=expires_at)})
+    if record.expires_at >= expires_at:
+        return record
+    tokens = tokens_of(resource)
+    row = dict(record.__dict__)
+    (row,) = await tokens.write("revoke", [{**row, "expires_at": expires_at, "updated_at": utc_now()}])
+    return tokens.runtime.record(row)
+
+
+@function
+async def revoke_jtis(resource: Any, rows: Iterable[RevokedJti]) -> int:
+    """Revoke many jtis, as an import does, and return how many records were written.
+
+    The rows are checked before the first is written: Invalid has a finding for each that is wrong. They are written a
+    thousand at a time, each thousand in one transaction; what fails then may be repeated as a whole.
+    """
+    tokens = tokens_of(resource)
+    given_rows = list(rows)
+    findings = [
+        FieldFinding(f"rows.{index}.jti", problem) for index, row in enumerate(given_rows) if (problem := refused_jti(row.jti))
+    ]
+    findings += [
+        FieldFinding(f"rows.{index}.expires_at", "must have a time zone")
+        for index, row in enumerate(given_rows)
+        if row.expires_at is not None and row.expires_at.tzinfo is None
+    ]
+    if findings:
+        raise InvalidArgument(findings, resource=resource.__name__, action="revoke_jtis")
+    moment, written = utc_now(), 0
+    for guard, known in (("revoke", True), ("revoke by jti", False)):
+        part = [row for row in given_rows if (row.expires_at is not None) == known]
+        for start in range(0, len(part), _BATCH):
+            batch = [_imported(tokens, row, moment) for row in part[start : start + _BATCH]]
+            written += len(await tokens.write(guard, batch))
+    return written
+
+
+def _imported(tokens: Any, row: RevokedJti, moment: datetime) -> Row:
+    made: Row = tokens.row(
+        moment,
+        jti=row.jti,
+        subject=row.subject,
+        purpose=REVOCATION,
+        expires_at=row.expires_at or later(moment, tokens.options.longest_life),
+        revoked_at=moment,
+        revocation_reason="revoked",
+    )
+    return made
+
+
+async def revoke_stored(cls: Any, subject: str, purposes: list[str] | None = None) -> int:
+    """Revoke all live stored tokens of a subject, of some purposes: the extension's own action of that name."""
+    tokens = tokens_of(cls)
+    wanted = () if purposes is None else tuple(f"purpose{position}" for position in range(len(purposes)))
+    live = (Field("subject") == Param("subject")) & Field("revoked_at").is_none() & not_reserved()
+    if purposes is not None:
+        live = live & Field("purpose").in_(tuple(map(Param, wanted)))
+    written = {"revoked_at": Param("now"), "updated_at": Param("now"), "revocation_reason": Param("reason")}
+    plan = tokens.runtime.plan(
+        ("tokens", "revoke stored", None if purposes is None else len(wanted)), lambda: Update(live, written)
+    )
+    params = {"subject": subject, "now": utc_now(), "reason": "revoked", **dict(zip(wanted, purposes or (), strict=True))}
+    return (await tokens.store.update(plan, params)).count
+
+
+@function
+async def revoke_all_stored_for_subject(resource: Any, subject: str, *, purposes: Iterable[str] | None = None) -> int:
+    """Revoke all live stored tokens of a subject in one statement, and return how many they were.
+
+    purposes: only these. Tokens that were never stored live on; ``log_out_everywhere`` ends those too.
+    """
+    name = tokens_of(resource).options.revocation.revoke_all_stored_for_subject_action_name
+    wanted = None if purposes is None else list(purposes)
+    count: int = await run_action(resource, name, {"subject": subject, **given(purposes=wanted)})
+    return count

@@ -1,0 +1,70 @@
+"""The functions that keep and find the facts of tokens: store, get, pending changes, all of a subject."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from resourcekit import query, utc_now
+from resourcekit.errors import FieldFinding, InvalidArgument
+from resourcekit.extending import Field, function, record_function, run_action
+from resourcekit_tokens.revoking import given
+from resourcekit_tokens.tokens import tokens_of
+
+__all__ = ["get_confirmation_changes", "get_token", "store_confirmation_changes", "store_token", "tokens_for_subject"]
+
+
+@record_function
+async def store_token(
+    resource: Any,
+    token: str,
+    *,
+    purpose: str | None = None,
+    extra_data: Mapping[str, Any] | None = None,
+    values: Mapping[str, Any] | None = None,
+) -> Any:
+    """Store what a token says of itself (never the token) and return the record; a revoked one stays revoked (P1).
+
+    purpose: the token's own wins, else this, else ``"user"``. extra_data: further facts, a JSON object.
+    values: attributes of your own. Raises InvalidToken, and WrongPurpose where token and caller contradict each other.
+    """
+    name = tokens_of(resource).options.store_token_action_name
+    extra = None if extra_data is None else dict(extra_data)
+    return await run_action(resource, name, {"token": token, **given(purpose=purpose, extra_data=extra), **(values or {})})
+
+
+@function
+async def get_token(resource: Any, *, token: str | None = None, jti: str | None = None, purpose: str | None = None) -> Any:
+    """Return the record of a token, or of a jti, ``None`` where there is none or it has expired; revoked ones count.
+
+    Raises InvalidArgument where neither is given, InvalidToken for garbage.
+    """
+    if token is None and jti is None:
+        finding = FieldFinding("token", "is required, or jti is")
+        raise InvalidArgument(finding, resource=resource.__name__, action="get_token")
+    name = tokens_of(resource).options.get_token_action_name
+    return await run_action(resource, name, given(token=token, jti=jti, purpose=purpose))
+
+
+@record_function
+async def store_confirmation_changes(resource: Any, token: str, changes: Mapping[str, Any], *, purpose: str = "confirm") -> Any:
+    """Keep changes, a JSON object, until their confirmation token is used; later ones take the place of earlier ones."""
+    name = tokens_of(resource).options.confirmation.store_changes_action_name
+    return await run_action(resource, name, {"token": token, "changes": dict(changes), "purpose": purpose})
+
+
+@function
+async def get_confirmation_changes(resource: Any, *, jti: str, purpose: str = "confirm") -> dict[str, Any] | None:
+    """Return the changes that wait under a jti; ``None`` once they are used, revoked or expired."""
+    name = tokens_of(resource).options.confirmation.get_changes_action_name
+    record = await run_action(resource, name, {"jti": jti, "purpose": purpose})
+    return None if record is None else record.extra_data
+
+
+@function
+async def tokens_for_subject(resource: Any, subject: str) -> list[Any]:
+    """Return the live stored tokens of a subject, newest first."""
+    options = tokens_of(resource).options
+    live = query(resource).filter(Field("subject") == subject, Field("revoked_at").is_none(), Field("expires_at") > utc_now())
+    created = Field(options.created_at_attribute_name)
+    return await live.sort(created.desc(), Field("jti").desc()).all.aio()

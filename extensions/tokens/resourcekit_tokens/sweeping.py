@@ -1,0 +1,160 @@
+"""Removes records that no check needs any more (P7), and runs as the service that does so again and again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
+from typing import Any
+
+from resourcekit import query, utc_now
+from resourcekit.errors import FieldFinding, InvalidArgument, UnsafeStore
+from resourcekit.extending import (
+    Aggregate,
+    Clock,
+    DeleteInBatches,
+    Expression,
+    Field,
+    Param,
+    Service,
+    ServiceContext,
+    action_of,
+    current_clock,
+    function,
+    run_action,
+)
+from resourcekit_tokens.options import TokenOptions
+from resourcekit_tokens.results import ExpungeResult
+from resourcekit_tokens.tokens import Tokens, tokens_of
+
+__all__ = ["Expunger", "expunge_expired", "read_expired"]
+
+_APART = timedelta(minutes=5)
+"""How far two clocks may disagree before a sweep refuses to trust either (P7)."""
+
+Progress = Callable[[ExpungeResult], object]
+
+
+def _elapsed() -> float:
+    """Seconds that passed, asleep or awake where the system counts that."""
+    boot = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if boot is None else time.clock_gettime(boot)
+
+
+_BEGAN = (time.time(), _elapsed())
+
+
+@function
+async def read_expired(resource: Any) -> list[Any]:
+    """Return the records past their expiry, whether or not P7 lets them go yet."""
+    return list(await run_action(resource, tokens_of(resource).options.read_expired_action_name, {}))
+
+
+@function
+async def expunge_expired(
+    resource: Any,
+    *,
+    dry_run: bool = False,
+    batch_size: int | None = None,
+    limit: int | None = None,
+    on_progress: Progress | None = None,
+) -> ExpungeResult:
+    """Remove all records past ``expires_at + leeway + clock_skew``, in short transactions, and return what was done.
+
+    dry_run: count only. batch_size: rows a batch is about; the store paces itself at 50 ms unless given. limit: stop
+    once so many are removed (a batch is finished). on_progress: gets the result so far after each batch.
+    Safe to run any number of times, and by several at once. Raises UnsafeStore where clocks disagree by more than five
+    minutes, Invalid for sizes below one.
+    """
+    return await sweep(
+        tokens_of(resource),
+        dry_run=dry_run,
+        batch_size=batch_size,
+        limit=limit,
+        on_progress=on_progress,
+        should_stop=lambda: False,
+    )
+
+
+async def sweep(
+    tokens: Tokens,
+    *,
+    dry_run: bool = False,
+    batch_size: int | None = None,
+    limit: int | None = None,
+    on_progress: Progress | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> ExpungeResult:
+    """Do what ``expunge_expired`` says, and stop between two batches when asked to."""
+    _check_sizes(tokens, batch_size, limit)
+    await _check_clocks(tokens)
+    began = time.perf_counter()
+    due = Field("expires_at") < Param("before")
+    params = {"before": utc_now() - tokens.options.margin}
+    if dry_run:
+        plan = tokens.runtime.plan(("tokens", "due"), lambda: Aggregate("count", due))
+        return ExpungeResult(int(await tokens.store.aggregate(plan, params)), 0, time.perf_counter() - began)
+    result = ExpungeResult()
+    async for removed in _batches(tokens, due, params, batch_size):
+        result = ExpungeResult(result.removed + removed, result.batches + 1, time.perf_counter() - began)
+        if on_progress is not None:
+            on_progress(result)
+        if should_stop() or (limit is not None and result.removed >= limit):
+            break
+    return result
+
+
+def _check_sizes(tokens: Tokens, batch_size: int | None, limit: int | None) -> None:
+    findings = [
+        FieldFinding(name, "must be at least 1")
+        for name, value in (("batch_size", batch_size), ("limit", limit))
+        if value is not None and value < 1
+    ]
+    if findings:
+        raise InvalidArgument(findings, resource=tokens.runtime.info.name, action="expunge_expired")
+
+
+async def _check_clocks(tokens: Tokens) -> None:
+    """Refuse to remove anything by a clock that cannot be trusted."""
+    if abs(await tokens.store.now() - utc_now()) > _APART:
+        raise UnsafeStore("the store's clock and this system's disagree by more than five minutes; set one of them right")
+    if type(current_clock()) is Clock:
+        drift = abs((time.time() - _BEGAN[0]) - (_elapsed() - _BEGAN[1]))
+        if drift > _APART.total_seconds():
+            raise UnsafeStore("this system's wall clock was moved by more than five minutes since the process began; restart it")
+
+
+def _batches(tokens: Tokens, due: Expression, params: dict[str, Any], batch_size: int | None) -> AsyncIterator[int]:
+    action = tokens.runtime.info.actions[tokens.options.expunge_expired_action_name]
+    needs_records = bool(action.notifiers or getattr(action, "changes", ()) or tokens.runtime.info.options.get("notifiers"))
+    if needs_records:
+        return _record_by_record(tokens, due, params, batch_size or 500)
+    plan = tokens.runtime.plan(("tokens", "sweep"), lambda: DeleteInBatches(due))
+    return tokens.store.delete_in_batches(plan, params, size=batch_size)
+
+
+async def _record_by_record(tokens: Tokens, due: Expression, params: dict[str, Any], size: int) -> AsyncIterator[int]:
+    """Sweep through the declared action, a page at a time, so that its changes and notifiers see each record."""
+    caller = action_of(tokens.resource, tokens.options.expunge_expired_action_name)
+    while True:
+        page = await query(tokens.resource).filter(Field("expires_at") < params["before"]).limit(size).all.aio()
+        if not page:
+            return
+        result = await caller.bulk.aio(page)
+        yield result.count
+        if result.count == 0:
+            return
+
+
+class Expunger(Service):
+    """Sweeps one token resource, once in its ``expunge_interval``."""
+
+    name = "expunger"
+
+    def interval(self, options: TokenOptions) -> timedelta:
+        """Return the interval that the resource names."""
+        return options.expunge_interval
+
+    async def run(self, context: ServiceContext) -> ExpungeResult:
+        """Sweep once; ends between two batches when the supervisor stops."""
+        return await sweep(tokens_of(context.resource), should_stop=context.should_stop)

@@ -1,0 +1,236 @@
+"""What is compiled for one token resource: its options, its statements, and the rule that tells live from revoked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import attrs
+
+from resourcekit.extending import (
+    Expression,
+    Field,
+    Greatest,
+    In,
+    Insert,
+    OnConflict,
+    Outcome,
+    Param,
+    Plan,
+    Row,
+    Runtime,
+    Select,
+    Store,
+    Update,
+    Value,
+    runtime_of,
+)
+from resourcekit_tokens.claims import Claims
+from resourcekit_tokens.errors import NotATokenResource
+from resourcekit_tokens.guards import is_live, revoking, storing, using_up
+from resourcekit_tokens.keyspace import FAMILY, cutoff_key, family_key, later
+from resourcekit_tokens.options import TokenOptions
+
+__all__ = ["Standing", "Tokens", "tokens_of"]
+
+_FACTS = ("jti", "purpose", "expires_at", "revoked_at", "revocation_reason", "extra_data")
+
+
+@attrs.frozen
+class Standing:
+    """Why a token is revoked.
+
+    rule: ``"token"``, ``"cut-off"`` or ``"family"``. since, reason: of the record that says so.
+    """
+
+    rule: str
+    since: datetime
+    reason: str | None
+
+
+class Tokens:
+    """The working side of a token resource, compiled once.
+
+    check_one: the shortest question there is: when was this jti revoked?
+    check_is_ours: the action that answers "revoked?" is the extension's own, so functions need not go through it.
+    """
+
+    def __init__(self, runtime: Runtime, options: TokenOptions) -> None:
+        self.runtime, self.options = runtime, options
+        self.resource = runtime.resource
+        self.check_one = self.store.compile(Select(Field("jti") == Param("jti"), fields=("revoked_at",)))
+        self._checks: dict[int, Plan] = {}
+        name = options.revocation.is_revoked_action_name
+        self.check_is_ours = runtime.info.actions[name].origin.declared_by == "TokenResource"
+
+    @property
+    def store(self) -> Store:
+        """Where the records are."""
+        return self.runtime.store
+
+    def _select_facts(self, keys: int) -> Plan:
+        places = tuple(Param(f"k{position}") for position in range(keys))
+        condition: Expression = Field("jti") == places[0] if keys == 1 else In(Field("jti"), Value(places))
+        return self.store.compile(Select(condition, fields=_FACTS))
+
+    def _upsert(self, name: str, assignments: Mapping[str, Expression], where: Expression | None = None) -> Plan:
+        conflict = OnConflict(("jti",), "update", dict(assignments), where)
+        return self.runtime.plan(("tokens", name), lambda: Insert(self.runtime.fields, conflict))
+
+    async def facts(self, keys: Sequence[str]) -> dict[str, Row]:
+        """Return the records of these keys, by key, in one round trip."""
+        plan = self._checks.get(len(keys))
+        if plan is None:
+            plan = self._checks[len(keys)] = self._select_facts(len(keys))
+        rows = await self.store.select(plan, {f"k{position}": key for position, key in enumerate(keys)})
+        return {row["jti"]: row for row in rows}
+
+    async def standing(self, jti: str, subject: str | None, issued_at: datetime | None, family: str | None) -> Standing | None:
+        """Return why a token is revoked, ``None`` if it is not: record, cut-off and family in one round trip."""
+        keys = [jti]
+        if subject is not None:
+            keys.append(cutoff_key(subject))
+        if family is not None:
+            keys.append(family_key(family))
+        rows = await self.facts(keys)
+        own = rows.get(jti)
+        if own is not None and own["revoked_at"] is not None:
+            return Standing("token", own["revoked_at"], own["revocation_reason"])
+        return _by_cutoff(rows, jti, subject, issued_at, family) or _by_family(rows, family)
+
+    async def standing_of(self, claims: Claims) -> Standing | None:
+        """Do the same for a token's claims."""
+        return await self.standing(claims.jti, claims.subject, claims.issued_at, claims.family)
+
+    def row(self, moment: datetime, **values: Any) -> Row:
+        """Return a complete row with these values, and the attributes' defaults for all others."""
+        attributes = self.runtime.info.attributes
+        row = {name: values[name] if name in values else attribute.default_value() for name, attribute in attributes.items()}
+        return {**row, "updated_at": moment, self.options.created_at_attribute_name: moment}
+
+    async def end_family(self, family: str, reason: str, moment: datetime) -> None:
+        """Write the record that ends a family; a family that ended before stays as it is."""
+        row = self.row(
+            moment,
+            jti=family_key(family),
+            purpose=FAMILY,
+            expires_at=later(moment, self.options.longest_life),
+            revoked_at=moment,
+            revocation_reason=reason,
+        )
+        await self.write("revoke", [row])
+
+    async def use_up(self, claims: Claims, reason: str, moment: datetime) -> Row | None:
+        """Revoke a token's record if it is live, or write one that is revoked; ``None`` if somebody else was first (P2)."""
+        row = self.row(
+            moment,
+            jti=claims.jti,
+            subject=claims.subject,
+            purpose=claims.purpose,
+            family=claims.family,
+            expires_at=claims.expires_at or later(moment, self.options.longest_life),
+            revoked_at=moment,
+            revocation_reason=reason,
+        )
+        plan = self._upsert("use up", using_up(), is_live())
+        result = await self.store.insert(plan, [row], {})
+        _raise_first(result.failures)
+        return None if result.outcomes[0] is Outcome.SKIPPED else result.rows[0]
+
+    async def standing_around(self, claims: Claims) -> Standing | None:
+        """Return why a token is revoked besides its own record: by a cut-off, or with its family."""
+        keys = [
+            key
+            for key in (
+                None if claims.subject is None else cutoff_key(claims.subject),
+                None if claims.family is None else family_key(claims.family),
+            )
+            if key is not None
+        ]
+        rows = await self.facts(keys) if keys else {}
+        by_cutoff = _by_cutoff(rows, claims.jti, claims.subject, claims.issued_at, claims.family)
+        return by_cutoff or _by_family(rows, claims.family)
+
+    async def take_grace(self, jti: str) -> bool:
+        """Take the one repetition of a rotation; false where it was taken before."""
+        update = Update(
+            (Field("jti") == Param("jti")) & (Field("revocation_reason") == Param("rotated")),
+            {"revocation_reason": Param("reuse")},
+        )
+        plan = self.runtime.plan(("tokens", "grace"), lambda: update)
+        result = await self.store.update(plan, {"jti": jti, "rotated": "rotated", "reuse": "reuse"})
+        return result.count == 1
+
+    async def replace_cutoff(self, new: Row, there: Row | None) -> Row | None:
+        """Write a cut-off if the one that was read still stands as it was; ``None`` where it does not."""
+        if there is None:
+            plan = self.runtime.plan(
+                ("tokens", "first cut-off"), lambda: Insert(self.runtime.fields, OnConflict(("jti",), "skip"))
+            )
+            result = await self.store.insert(plan, [new], {})
+            _raise_first(result.failures)
+            return result.rows[0] if result.rows else None
+        names = ("revoked_at", "revocation_reason", "extra_data", "updated_at")
+        unchanged = (
+            (Field("jti") == Param("jti")) & (Field("revoked_at") == Param("was")) & (Field("extra_data") == Param("kept"))
+        )
+        assignments = {name: Param(name) for name in names} | {"expires_at": Greatest((Field("expires_at"), Param("expires_at")))}
+        plan = self.runtime.plan(("tokens", "later cut-off"), lambda: Update(unchanged, assignments))
+        params = {"jti": new["jti"], "was": there["revoked_at"], "kept": there["extra_data"], "expires_at": new["expires_at"]}
+        updated = await self.store.update(plan, {**params, **{name: new[name] for name in names}})
+        return new if updated.count else None
+
+    async def write(self, guard: str, rows: Sequence[Row]) -> tuple[Row, ...]:
+        """Upsert complete rows under one of the guards, all in one transaction, and return them as they stand."""
+        assignments = {
+            "revoke": lambda: revoking(keep_expiry=False),
+            "revoke by jti": lambda: revoking(keep_expiry=True),
+            "store": lambda: storing(replace_extra=False),
+        }[guard]()
+        result = await self.store.insert(self._upsert(guard, assignments), list(rows), {})
+        _raise_first(result.failures)
+        return result.rows
+
+
+def _raise_first(failures: Sequence[Any]) -> None:
+    if failures:
+        raise failures[0].error
+
+
+def _by_cutoff(
+    rows: Mapping[str, Row], jti: str, subject: str | None, issued_at: datetime | None, family: str | None
+) -> Standing | None:
+    row = None if subject is None else rows.get(cutoff_key(subject))
+    if row is None or row["revoked_at"] is None:
+        return None
+    if issued_at is not None and issued_at >= row["revoked_at"]:
+        return None
+    kept: Mapping[str, str] = (row["extra_data"] or {}).get("keep", {})
+    for entry in (jti, family or jti):
+        # A kept session lives unless an earlier cut-off, which did not keep it, had ended it already.
+        if entry in kept and issued_at is not None and issued_at >= datetime.fromisoformat(kept[entry]):
+            return None
+    return Standing("cut-off", row["revoked_at"], row["revocation_reason"])
+
+
+def _by_family(rows: Mapping[str, Row], family: str | None) -> Standing | None:
+    row = None if family is None else rows.get(family_key(family))
+    return None if row is None or row["revoked_at"] is None else Standing("family", row["revoked_at"], row["revocation_reason"])
+
+
+def tokens_of(resource: Any) -> Tokens:
+    """Return the working side of a token resource. Raises NotATokenResource for anything else."""
+    try:
+        runtime = runtime_of(resource)
+    except AttributeError:
+        name = getattr(resource, "__name__", type(resource).__name__)
+        raise NotATokenResource(f"{name} is no token resource; add extensions=[TokenResource].") from None
+    return runtime.keep("tokens", lambda: _compile(runtime))
+
+
+def _compile(runtime: Runtime) -> Tokens:
+    for options in runtime.info.extensions.values():
+        if isinstance(options, TokenOptions):
+            return Tokens(runtime, options)
+    raise NotATokenResource(f"{runtime.info.name} is no token resource; add extensions=[TokenResource].")

@@ -1,0 +1,8 @@
+"""``python -m resourcekit``: the command, for where its script is not on the path."""
+
+from __future__ import annotations
+
+from resourcekit.cli import main
+
+if __name__ == "__main__":
+    main(prog_name="python -m resourcekit")

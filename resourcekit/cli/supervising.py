@@ -1,0 +1,73 @@
+"""``resourcekit supervise``: a supervisor as a process of its own, until a signal ends it. It knows no service."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from datetime import datetime
+from queue import SimpleQueue
+
+import click
+
+from resourcekit.cli.page import Page
+from resourcekit.supervisor import ServiceStatus, Supervisor
+from resourcekit.telemetry import logger
+
+__all__ = ["supervise"]
+
+_LONGEST_RESULT = 200
+"""Characters of a result that a status line shows."""
+
+
+@click.command()
+@click.argument("app", metavar="APP")
+@click.option(
+    "--stop-timeout",
+    type=click.FloatRange(min=0),
+    default=5.0,
+    show_default=True,
+    help="Seconds that running services have to end.",
+)
+@click.pass_context
+def supervise(context: click.Context, app: str, *, stop_timeout: float) -> None:
+    """Run the background services of APP until SIGINT or SIGTERM.
+
+    Prints a line for each run. Exit code 1 where a service did not end in time; a second signal ends at once.
+    """
+    page = Page()
+    # The lines below tell the same; without a handler, failures would be on standard error a second time.
+    logger("supervisor").addHandler(logging.NullHandler())
+    supervisor = Supervisor(app, on_run=lambda status: page.line(_line(status), "red" if status.last_error else ""))
+    # A SimpleQueue, because its put may interrupt its get; an Event would deadlock there.
+    signals: SimpleQueue[int] = SimpleQueue()
+    former = {number: signal.signal(number, lambda got, _frame: signals.put(got)) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        supervisor.start()
+        for status in supervisor.status():
+            page.line(f"{_name(status)}: every {status.interval}, first at {_shown(status.next_due)}")
+        page.line("Supervising; Ctrl-C ends it.", "dim")
+        number = signals.get()
+    finally:
+        for each, handler in former.items():
+            signal.signal(each, handler)
+    page.line(f"{signal.Signals(number).name}: stopping")
+    all_ended = supervisor.stop(stop_timeout)
+    page.line("Stopped." if all_ended else f"Stopped; a run that did not end within {stop_timeout:g} s was left behind.")
+    context.exit(int(not all_ended))
+
+
+def _name(status: ServiceStatus) -> str:
+    return f"{status.service} of {status.resource.__name__}"
+
+
+def _shown(moment: datetime | None) -> str:
+    """Return a moment in UTC, to the second."""
+    return "-" if moment is None else f"{moment:%Y-%m-%d %H:%M:%S}Z"
+
+
+def _line(status: ServiceStatus) -> str:
+    result = repr(status.last_result)
+    result = result if len(result) <= _LONGEST_RESULT else f"{result[:_LONGEST_RESULT]}..."
+    what = f"failed with {status.last_error} ({status.failures} in a row)" if status.last_error else f"returned {result}"
+    seconds = status.last_seconds or 0.0
+    return f"{_shown(status.last_run)} {_name(status)} {what} after {seconds:.3f} s; next at {_shown(status.next_due)}"

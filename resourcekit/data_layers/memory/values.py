@@ -1,0 +1,155 @@
+"""Which values the memory keeps, and in which form: the value laws of the port. It knows types, and no rows."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Any
+
+from resourcekit.declarations.value_type import Kind, ValueType
+
+__all__ = ["Convert", "Refused", "check_parameter", "copied", "keeper", "must_copy"]
+
+Convert = Callable[[Any], Any]
+
+_LEAST, _MOST = -(2**63), 2**63 - 1
+_MICROSECOND = dt.timedelta(microseconds=1)
+
+
+class Refused(ValueError):  # becomes an Invalid where the field is known
+    """A value that no store keeps; the text says why, and never shows the value."""
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise Refused(f"must be text, not {type(value).__name__}")
+    if "\0" in value:
+        raise Refused("must not contain the NUL character")
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise Refused("must not contain half of a surrogate pair") from None
+    return value if type(value) is str else str.__str__(value)
+
+
+def _integer(value: Any) -> int:
+    if not isinstance(value, int):
+        raise Refused(f"must be a whole number, not {type(value).__name__}")
+    if not _LEAST <= value <= _MOST:
+        raise Refused("must fit in 64 bits")
+    return value
+
+
+def _float(value: Any) -> float:
+    try:
+        number = float(value)
+    except OverflowError:
+        raise Refused("is too large") from None
+    if not math.isfinite(number):
+        raise Refused("must be finite")
+    return number
+
+
+def _decimal(value: Any) -> Any:
+    if isinstance(value, Decimal) and not value.is_finite():
+        raise Refused("must be finite")
+    return value
+
+
+def _datetime(value: Any) -> dt.datetime:
+    if not isinstance(value, dt.datetime):
+        raise Refused(f"must be a datetime, not {type(value).__name__}")
+    if value.tzinfo is None or value.utcoffset() is None:
+        raise Refused("must have a time zone")
+    try:
+        return value.astimezone(dt.UTC)
+    except OverflowError:
+        raise Refused("must lie between the years 1 and 9999 in UTC") from None
+
+
+def _time(value: Any) -> Any:
+    if isinstance(value, dt.time) and value.tzinfo is not None:
+        raise Refused("must not have a time zone")
+    return value
+
+
+def _duration(value: Any) -> Any:
+    if isinstance(value, dt.timedelta) and not _LEAST <= value // _MICROSECOND <= _MOST:
+        raise Refused("must fit in 64 bits, in microseconds")
+    return value
+
+
+def _bytes(value: Any) -> bytes:
+    return bytes(value)
+
+
+def _nested(value: Any) -> Any:
+    """Copy a JSON-like value, all the way down, and check its leaves."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return _text(value)
+    if isinstance(value, Mapping):
+        return {_text(key): _nested(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_nested(item) for item in value]
+    if isinstance(value, float):
+        return _float(value)
+    if isinstance(value, dt.datetime):
+        return _datetime(value)
+    return value
+
+
+_KEEPERS: dict[Kind, Convert] = {
+    Kind.STRING: _text,
+    Kind.INTEGER: _integer,
+    Kind.FLOAT: _float,
+    Kind.DECIMAL: _decimal,
+    Kind.DATETIME: _datetime,
+    Kind.TIME: _time,
+    Kind.DURATION: _duration,
+    Kind.BYTES: _bytes,
+    Kind.LIST: _nested,
+    Kind.MAP: _nested,
+    Kind.ANY: _nested,
+}
+_MUTABLE = frozenset({Kind.LIST, Kind.MAP, Kind.ANY})
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def keeper(type_: ValueType) -> Convert:
+    """Return the function that turns a value (never ``None``) of a type into the one that is kept; it may raise Refused."""
+    return _KEEPERS.get(type_.kind, _as_it_is)
+
+
+def must_copy(type_: ValueType) -> bool:
+    """Say whether values of a type can be changed by whoever holds them."""
+    return type_.kind in _MUTABLE
+
+
+def copied(value: Any) -> Any:
+    """Copy lists and dicts all the way down."""
+    if isinstance(value, dict):
+        return {key: copied(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [copied(item) for item in value]
+    return value
+
+
+def check_parameter(value: Any) -> None:
+    """Raise Refused for a parameter that no stored value can be compared with."""
+    if isinstance(value, str):
+        _text(value)
+    elif isinstance(value, int):
+        _integer(value)
+    elif isinstance(value, dt.datetime):
+        _datetime(value)
+    elif isinstance(value, (list, tuple, set, frozenset)):
+        for each in value:
+            check_parameter(each)

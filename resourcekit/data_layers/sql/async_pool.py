@@ -1,0 +1,146 @@
+"""Connections kept for async calls, a few for each event loop. Knows no statement."""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from collections.abc import AsyncGenerator, Callable
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.util import await_
+
+from resourcekit.data_layers.sql.dialect import Room
+from resourcekit.data_layers.sql.link import Link
+
+__all__ = ["AsyncLink", "LoopPool", "LoopPools"]
+
+T = TypeVar("T")
+_MOST = 8
+"""Connections of one loop; each of an SQLite database has a thread."""
+
+_ending: set[asyncio.Task[None]] = set()
+
+
+def _sleep(seconds: float) -> None:
+    await_(asyncio.sleep(seconds))
+
+
+class AsyncLink(Link):
+    """A connection of an async driver; work on it is plain functions, in which waiting gives way to other tasks."""
+
+    __slots__ = ()
+    keeper: AsyncConnection
+
+    @classmethod
+    def of(cls, room: Room, keeper: AsyncConnection, connection: sa.Connection, *, is_guest: bool = False) -> AsyncLink:
+        """Return the link over a connection of the user's or of our own; called inside ``run_sync``."""
+        fairy = connection.connection
+        raw = getattr(fairy.driver_connection, "_conn", fairy.driver_connection)
+        return cls(room, fairy.dbapi_connection, keeper, raw=raw, sleep=_sleep, is_guest=is_guest)
+
+    async def work(self, function: Callable[..., T], *args: Any) -> T:
+        """Run ``function(link, *args)``."""
+        return await self.keeper.run_sync(lambda _: function(self, *args))
+
+    def at_once(self, function: Callable[[Link], T]) -> T:
+        """See Link. One way to the thread of aiosqlite and back for all statements, not one for each."""
+        execute = getattr(getattr(self.dbapi, "driver_connection", None), "_execute", None)
+        if execute is None:  # a driver without a thread waits for each statement by itself
+            return function(self)
+        inside = Link(self.room, self.raw, self.keeper)
+        inside.gauge, inside.allowed = self.gauge, self.allowed
+        return await_(execute(function, inside))  # type: ignore[no-any-return]  # the driver's is untyped
+
+    async def discard(self) -> None:
+        """Close the connection, whatever it is doing; goes on to its end even if this task is cancelled again."""
+        self.room.interrupt(self)
+        ending = asyncio.ensure_future(_discard(self.keeper))
+        _ending.add(ending)
+        ending.add_done_callback(_ending.discard)
+        await asyncio.shield(ending)
+
+
+async def _discard(keeper: AsyncConnection) -> None:
+    try:
+        await keeper.invalidate()
+    finally:
+        await keeper.close()
+
+
+class LoopPool:
+    """The connections of one loop.
+
+    writing: held around each write of this loop, so that its tasks wait for each other in order, and not for the
+    database by trying again and again.
+    """
+
+    def __init__(self, engine: AsyncEngine, room: Room, patience: float, *, keep: bool) -> None:
+        self._engine, self._room, self._patience, self._keep = engine, room, patience, keep
+        self.idle: list[AsyncLink] = []
+        self._places = asyncio.Semaphore(_MOST)
+        self.writing = asyncio.Lock()
+        self._watch: AsyncGenerator[None] | None = None
+
+    async def take(self) -> AsyncLink:
+        """Return a connection; waits while all are in use."""
+        await self._places.acquire()
+        try:
+            return self.idle.pop() if self.idle else await self._open()
+        except BaseException:
+            self._places.release()
+            raise
+
+    async def put(self, link: AsyncLink, *, broken: bool = False) -> None:
+        """Give a connection back, in autocommit mode, or broken."""
+        try:
+            if broken:
+                await link.discard()
+            elif self._keep:
+                self.idle.append(link)
+            else:
+                await link.keeper.close()
+        finally:
+            self._places.release()
+
+    async def _open(self) -> AsyncLink:
+        if self._watch is None:
+            # A loop that ends closes its async generators: the one place from which connections can still be closed.
+            self._watch = self._until_the_end()
+            await anext(self._watch)
+        keeper = await (await self._engine.connect()).execution_options(isolation_level="AUTOCOMMIT")
+        try:
+            link = await keeper.run_sync(lambda connection: AsyncLink.of(self._room, keeper, connection))
+            await link.work(self._room.open, self._patience)
+        except BaseException:
+            await _discard(keeper)
+            raise
+        return link
+
+    async def _until_the_end(self) -> AsyncGenerator[None]:
+        try:
+            yield
+        finally:
+            await self.close()
+
+    async def close(self) -> None:
+        """Close what nobody uses."""
+        while self.idle:
+            await self.idle.pop().keeper.close()
+
+
+class LoopPools:
+    """The pools of all loops."""
+
+    def __init__(self, engine: AsyncEngine, room: Room, patience: float, *, keep: bool) -> None:
+        self.engine, self._room, self._patience, self._keep = engine, room, patience, keep
+        self._pools: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, LoopPool] = weakref.WeakKeyDictionary()
+
+    def here(self) -> LoopPool:
+        """Return the pool of the running loop."""
+        loop = asyncio.get_running_loop()
+        pool = self._pools.get(loop)
+        if pool is None:
+            pool = self._pools[loop] = LoopPool(self.engine, self._room, self._patience, keep=self._keep)
+        return pool

@@ -1,0 +1,124 @@
+"""``joined``: a resource's work inside the user's own SQLAlchemy transaction. It begins and ends none itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+from sqlalchemy.orm import Session
+
+from resourcekit.data_layers.sql import work
+from resourcekit.data_layers.sql.async_pool import AsyncLink
+from resourcekit.data_layers.sql.link import Link
+from resourcekit.data_layers.sql.repo import Repo
+from resourcekit.data_layers.sql.transaction import Level, Root, ambient, run_all
+from resourcekit.errors import InvalidArgument
+from resourcekit.flow.context import Colour, colour
+
+__all__ = ["joined"]
+
+
+class joined:  # noqa: N801  # a context manager, named as it is used: with joined(session, Token):
+    """Make all calls of these resources inside the block part of the transaction of a session or connection.
+
+    ``with`` for Session and Connection, ``async with`` for AsyncSession and AsyncConnection. What is written is
+    acknowledged when the user commits; ``after_commit`` functions run then, and never after a rollback.
+    """
+
+    def __init__(self, transaction: Session | sa.Connection | AsyncSession | AsyncConnection, *resources: Any) -> None:
+        if not resources:
+            msg = "name the resources whose work joins the transaction: joined(session, Token)"
+            raise InvalidArgument(msg)
+        self._given, self._resources = transaction, resources
+        self._before: Mapping[object, Level] = {}
+        self._levels: list[Level] = []
+
+    def _repos(self) -> list[Repo]:
+        repos: dict[int, Repo] = {}
+        for resource in self._resources:
+            resource.__runtime__.ready()
+            repo = getattr(resource.__runtime__.store, "repo", None)
+            if not isinstance(repo, Repo):
+                msg = f"{resource.__name__} is not kept in an SQL database"
+                raise InvalidArgument(msg)
+            repos[id(repo)] = repo
+        return list(repos.values())
+
+    def _open(self, link: Link, connection: sa.Connection, repos: list[Repo]) -> None:
+        token = colour.set(Colour.ASYNC if isinstance(link, AsyncLink) else Colour.SYNC)
+        try:
+            self._levels = [Level(Root(repo.home, link), None) for repo in repos]
+        finally:
+            colour.reset(token)
+        self._before = ambient.get()
+        ambient.set({**self._before, **dict(zip(repos, self._levels, strict=True))})
+        functions = [level.functions for level in self._levels]
+        _after(connection, functions)
+
+    def _close(self) -> None:
+        ambient.set(self._before)
+        for level in self._levels:
+            level.root.is_over = True
+
+    def __enter__(self) -> None:
+        """Join."""
+        repos = self._repos()
+        given = self._given
+        if not isinstance(given, (Session, sa.Connection)):
+            msg = "use async with for an async session or connection"
+            raise InvalidArgument(msg)
+        connection = given.connection() if isinstance(given, Session) else given
+        link = Link(repos[0].room, connection.connection.dbapi_connection, connection, is_guest=True)
+        _prepare(link, repos[0])
+        self._open(link, connection, repos)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Leave; the transaction goes on."""
+        self._close()
+
+    async def __aenter__(self) -> None:
+        """Join."""
+        repos = self._repos()
+        given = self._given
+        if not isinstance(given, (AsyncSession, AsyncConnection)):
+            msg = "use with for a sync session or connection"
+            raise InvalidArgument(msg)
+        keeper = await given.connection() if isinstance(given, AsyncSession) else given
+        link = await keeper.run_sync(lambda connection: AsyncLink.of(repos[0].room, keeper, connection, is_guest=True))
+        await link.work(_prepare, repos[0])
+        self._open(link, keeper.sync_connection or _none(), repos)
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Leave; the transaction goes on."""
+        self._close()
+
+
+def _none() -> sa.Connection:
+    msg = "the connection is closed"
+    raise InvalidArgument(msg)
+
+
+def _prepare(link: Link, repo: Repo) -> None:
+    repo.room.open(link, repo.seconds)
+    if not repo.room.is_open(link):
+        work.begin(link)  # sqlite3 would begin only at the first write, and a savepoint alone would commit by itself
+
+
+def _after(connection: sa.Connection, functions: list[list[Any]]) -> None:
+    """Run what waits once the user commits; forget it when the user rolls back."""
+    over: list[bool] = []
+
+    def committed(_: sa.Connection) -> None:
+        if not over:
+            over.append(True)
+            run_all([function for each in functions for function in each])
+
+    def rolled_back(_: sa.Connection) -> None:
+        over.append(True)
+
+    event.listen(connection, "commit", committed)
+    event.listen(connection, "rollback", rolled_back)

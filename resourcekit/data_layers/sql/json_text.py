@@ -1,0 +1,118 @@
+"""Lists, dicts and any other JSON values as canonical JSON text: equal values give equal text. It knows no column."""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import json
+import uuid
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+from resourcekit.data_layers.sql.unstorable import NoneGiven, Unstorable
+from resourcekit.declarations.value_type import Kind, ValueType
+
+__all__ = ["json_decoder", "json_encoder"]
+
+_MICROSECOND = dt.timedelta(microseconds=1)
+_dump = json.JSONEncoder(ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")).encode
+
+
+def _utc(value: dt.datetime) -> str:
+    if value.tzinfo is None:
+        raise Unstorable("must hold datetimes with a time zone")
+    return value.astimezone(dt.UTC).isoformat()
+
+
+_INTO: dict[Kind, Callable[[Any], Any]] = {
+    Kind.DECIMAL: str,
+    Kind.DATETIME: _utc,
+    Kind.DATE: dt.date.isoformat,
+    Kind.TIME: dt.time.isoformat,
+    Kind.DURATION: lambda value: value // _MICROSECOND,
+    Kind.UUID: str,
+    Kind.BYTES: lambda value: base64.b64encode(value).decode(),
+    Kind.ENUM: lambda value: value.name,
+}
+_OUT_OF: dict[Kind, Callable[[Any], Any]] = {
+    Kind.DECIMAL: Decimal,
+    Kind.DATETIME: dt.datetime.fromisoformat,
+    Kind.DATE: dt.date.fromisoformat,
+    Kind.TIME: dt.time.fromisoformat,
+    Kind.DURATION: lambda text: dt.timedelta(microseconds=text),
+    Kind.UUID: uuid.UUID,
+    Kind.BYTES: base64.b64decode,
+}
+
+
+def _walk(value: Any, value_type: ValueType | None, scalars: dict[Kind, Callable[[Any], Any]]) -> Any:
+    if value is None or value_type is None:
+        return value
+    if value_type.kind is Kind.LIST:
+        return [_walk(each, value_type.item, scalars) for each in value]
+    if value_type.kind is Kind.MAP:
+        return {key: _walk(each, value_type.item, scalars) for key, each in value.items()}
+    if value_type.kind is Kind.ENUM and scalars is _OUT_OF:
+        return value_type.python[value]
+    convert = scalars.get(value_type.kind)
+    return value if convert is None else convert(value)
+
+
+def _typed(value_type: ValueType | None) -> bool:
+    """Say whether some item is of a type that JSON lacks."""
+    return value_type is not None and (value_type.kind in _INTO or _typed(value_type.item))
+
+
+def _check(value: Any) -> None:
+    """Refuse keys that JSON would turn into text: they would come back as something else."""
+    if isinstance(value, dict):
+        if not all(isinstance(key, str) for key in value):
+            raise Unstorable("must have text for all keys")
+        for each in value.values():
+            _check(each)
+    elif isinstance(value, (list, tuple)):
+        for each in value:
+            _check(each)
+
+
+def json_encoder(value_type: ValueType) -> Callable[[Any], str]:
+    """Return a function from a value of this type to its text."""
+    typed = _typed(value_type)
+
+    def encode(value: Any) -> str:
+        if value is None:
+            raise NoneGiven
+        try:
+            plain = _walk(value, value_type, _INTO) if typed else value
+            _check(plain)
+            text = _dump(plain)
+            text.encode()
+        except UnicodeEncodeError:
+            raise Unstorable("must not contain half of a surrogate pair") from None
+        except (TypeError, ValueError, AttributeError, RecursionError, OverflowError):
+            raise Unstorable("must be made of JSON values only") from None
+        if "\\u0000" in text:
+            _refuse_nul(plain)
+        return text
+
+    return encode
+
+
+def _refuse_nul(value: Any) -> None:
+    if isinstance(value, str) and "\0" in value:
+        raise Unstorable("must not contain the character NUL")
+    if isinstance(value, dict):
+        for key, each in value.items():
+            _refuse_nul(key)
+            _refuse_nul(each)
+    elif isinstance(value, (list, tuple)):
+        for each in value:
+            _refuse_nul(each)
+
+
+def json_decoder(value_type: ValueType) -> Callable[[str], Any]:
+    """Return a function from the text back to the value."""
+    if not _typed(value_type):
+        return json.loads
+    return lambda text: _walk(json.loads(text), value_type, _OUT_OF)

@@ -1,0 +1,215 @@
+"""A database that resources share: its engines, connections and open transactions. It knows no resource."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import threading
+import weakref
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from resourcekit.data_layers.sql.async_pool import LoopPools
+from resourcekit.data_layers.sql.dialect import Room
+from resourcekit.data_layers.sql.pool import ThreadPool
+from resourcekit.data_layers.sql.sqlite import SQLiteRoom
+from resourcekit.errors import DeclarationError
+
+__all__ = ["Repo", "repo_for"]
+
+_ROOMS: dict[str, type[Room]] = {"sqlite": SQLiteRoom}
+
+
+class Home:
+    """What a process has opened of a repo; a fork starts with an empty one."""
+
+    __slots__ = ("async_pools", "lock", "sync_pool")
+
+    def __init__(self) -> None:
+        self.sync_pool: ThreadPool | None = None
+        self.async_pools: LoopPools | None = None
+        self.lock = threading.Lock()
+
+
+class Repo:
+    """A database, by its URL or by your own engines. Nothing is opened before the first use.
+
+    url: as SQLAlchemy writes it; both a sync and an async engine are made of it when they are needed.
+    engine, async_engine: yours, with your own events and settings; the one that is missing is made from the URL of the
+        other one. Connections for sync calls are made through the engine's pool and then kept, one for each thread.
+    metadata: where the tables go, for Alembic; a new one unless given.
+    timeout: the longest time that a call may take; 5 seconds unless given, or less where the call has a deadline.
+
+    Raises DeclarationError RK101 for ``:memory:``, RK102 for a URL that cannot be read or a database that is not
+    supported, RK103 where neither a URL nor an engine is given.
+    """
+
+    def __init__(
+        self,
+        url: str | URL | None = None,
+        *,
+        engine: sa.Engine | None = None,
+        async_engine: AsyncEngine | None = None,
+        metadata: sa.MetaData | None = None,
+        timeout: timedelta = timedelta(seconds=5),
+    ) -> None:
+        given = (
+            url
+            if url is not None
+            else engine.url
+            if engine is not None
+            else async_engine.url
+            if async_engine is not None
+            else None
+        )
+        if given is None:
+            raise DeclarationError(
+                "RK103", "a Repo needs a URL or an engine", path=("Repo",), hint='Write Repo("sqlite:///app.db").'
+            )
+        self.url = read_url(given)
+        self.room = _room_of(self.url)
+        self.metadata = sa.MetaData() if metadata is None else metadata
+        self.timeout = timeout
+        self.seconds = timeout.total_seconds()
+        self._engine, self._async_engine = engine, async_engine
+        self.home = Home()
+        self.tables: weakref.WeakValueDictionary[str, Any] = weakref.WeakValueDictionary()
+        _repos.add(self)
+
+    def __repr__(self) -> str:
+        """``Repo('sqlite:///app.db')``; a password is never shown."""
+        return f"Repo({self.url.render_as_string(hide_password=True)!r})"
+
+    @property
+    def dialect(self) -> sa.Dialect:
+        """What statements are compiled for; both engines of a repo take the same text."""
+        return self.engine.dialect
+
+    @property
+    def engine(self) -> sa.Engine:
+        """The sync engine, made when it is first asked for."""
+        return self.sync_pool.engine
+
+    @property
+    def async_engine(self) -> AsyncEngine:
+        """The async engine, made when it is first asked for."""
+        return self.async_pools.engine
+
+    @property
+    def sync_pool(self) -> ThreadPool:
+        """Connections for sync calls."""
+        home = self.home
+        if home.sync_pool is None:
+            with home.lock:
+                if home.sync_pool is None:
+                    engine = self._engine or sa.create_engine(self.url.set(drivername=self.room.drivers[0]))
+                    home.sync_pool = ThreadPool(engine, self.room, self.seconds)
+        return home.sync_pool
+
+    @property
+    def async_pools(self) -> LoopPools:
+        """Connections for async calls."""
+        home = self.home
+        if home.async_pools is None:
+            with home.lock:
+                if home.async_pools is None:
+                    given = self._async_engine
+                    # Connections are kept by us, for each loop; SQLAlchemy's pool must not carry them to another loop.
+                    engine = given or create_async_engine(self.url.set(drivername=self.room.drivers[1]), poolclass=NullPool)
+                    home.async_pools = LoopPools(engine, self.room, self.seconds, keep=given is None)
+        return home.async_pools
+
+    def forget(self) -> None:
+        """Start anew, as a child of a fork: engines drop their connections without closing them."""
+        home, self.home = self.home, Home()
+        if home.sync_pool is not None:
+            home.sync_pool.engine.dispose(close=False)
+        if home.async_pools is not None:
+            home.async_pools.engine.sync_engine.dispose(close=False)
+
+    async def close(self) -> None:
+        """Close all connections that nobody uses; new ones are opened when they are needed."""
+        home = self.home
+        if home.sync_pool is not None:
+            home.sync_pool.close_idle()
+        if home.async_pools is not None:
+            with contextlib.suppress(RuntimeError):  # in a sync call there is no loop
+                await home.async_pools.here().close()
+
+
+def read_url(given: str | URL) -> URL:
+    """Return a URL; a relative path of a file is taken from the working folder of this moment."""
+    try:
+        url = make_url(given)
+    except ArgumentError:
+        raise DeclarationError(
+            "RK102", "the database URL cannot be read", path=("SQL",), hint='A URL looks like "sqlite:///app.db".'
+        ) from None
+    if url.get_backend_name() == "sqlite":
+        database = url.database or ""
+        if database in ("", ":memory:") or "mode=memory" in database or ":memory:" in database:
+            raise DeclarationError(
+                "RK101",
+                "an SQLite database in memory would be another one for each connection",
+                path=("SQL",),
+                hint="Name a file, or use Memory().",
+            )
+        if not database.startswith("file:"):
+            url = url.set(database=str(Path(database).absolute()))
+    return url
+
+
+def _room_of(url: URL) -> Room:
+    room = _ROOMS.get(url.get_backend_name())
+    if room is None:
+        raise DeclarationError(
+            "RK102",
+            f"the database {url.get_backend_name()!r} is not supported",
+            path=("SQL",),
+            hint=f"Supported: {', '.join(sorted(_ROOMS))}.",
+        )
+    return room()
+
+
+_repos: weakref.WeakSet[Repo] = weakref.WeakSet()
+_by_url: weakref.WeakValueDictionary[URL, Repo] = weakref.WeakValueDictionary()
+_lock = threading.Lock()
+
+
+def repo_for(url: str | URL) -> Repo:
+    """Return the one repo of this process for a URL."""
+    key = read_url(url)
+    with _lock:
+        repo = _by_url.get(key)
+        if repo is None:
+            repo = _by_url[key] = Repo(key)
+        return repo
+
+
+def _before_fork() -> None:
+    # SQLite keeps its locks by process and file: a child that inherits an open file believes that it holds the locks of
+    # its parent. So nothing that can be closed stays open.
+    for repo in list(_repos):
+        if repo.home.sync_pool is not None:
+            repo.home.sync_pool.close_idle()
+
+
+def _after_fork_in_child() -> None:
+    global _lock  # noqa: PLW0603  # another thread may have held it while the process was forked
+    _lock = threading.Lock()
+    for repo in list(_repos):
+        # Never freed: closing the parent's connections from here would disturb it.
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(repo.home))
+        repo.forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_child=_after_fork_in_child)

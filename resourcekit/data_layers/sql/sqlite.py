@@ -1,0 +1,189 @@
+"""The room of SQLite: write-ahead log, one writer at a time, tables clustered by their key. It knows no resource.
+
+Text compares by the BINARY collation: UTF-8 byte by byte, which is the order of code points, also beyond U+FFFF.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import time
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import sqlite
+
+from resourcekit.data_layers.sql.columns import Form
+from resourcekit.data_layers.sql.dialect import Element, Room, Trouble, TroubleKind, Wire
+
+__all__ = ["SQLiteRoom"]
+
+_TYPES = {Form.TEXT: sqlite.TEXT, Form.INTEGER: sqlite.INTEGER, Form.REAL: sqlite.REAL, Form.BLOB: sqlite.BLOB}
+_GLOB = {"%": "*", "_": "?", "*": "[*]", "?": "[?]", "[": "[[]"}
+_PARTS = re.compile(r"\\.|\\$|[^\\]", re.DOTALL)
+_MARK = "resourcekit_updates"
+_STEPS = 50_000
+"""Instructions of SQLite's virtual machine between two looks at the deadline; some milliseconds."""
+
+_CONSTRAINTS = {
+    sqlite3.SQLITE_CONSTRAINT_UNIQUE: TroubleKind.UNIQUE,
+    sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY: TroubleKind.UNIQUE,
+    sqlite3.SQLITE_CONSTRAINT_NOTNULL: TroubleKind.NOT_NULL,
+}
+_BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+_DATATYPE = 3091  # SQLITE_CONSTRAINT_DATATYPE; the sqlite3 module does not name it
+
+
+class SQLiteRoom(Room):
+    """SQLite 3.37 or later (RETURNING, STRICT)."""
+
+    name = "sqlite"
+    drivers = ("sqlite", "sqlite+aiosqlite")
+    greatest = "max"
+    errors = (sqlite3.Error,)
+
+    def column_type(self, form: Form, *, keyed: bool, length: int | None) -> sa.types.TypeEngine[Any]:
+        """See Room; SQLite needs no length."""
+        del keyed, length
+        made: sa.types.TypeEngine[Any] = _TYPES[form]()
+        return made
+
+    def table_options(self) -> dict[str, Any]:
+        """See Room. WITHOUT ROWID clusters by the key; STRICT keeps a sum that overflowed from becoming a float."""
+        return {"sqlite_with_rowid": False, "sqlite_strict": True}
+
+    def like(self, text: Element, pattern: Element) -> Element:
+        """See Room; GLOB, because LIKE takes ASCII letters of both cases as equal."""
+        return text.op("GLOB", is_comparison=True)(pattern)
+
+    def pattern(self, pattern: str) -> str:
+        """See Room."""
+        return "".join(
+            _GLOB.get(part, part) if len(part) == 1 or part == "\\" else _literal(part[1:]) for part in _PARTS.findall(pattern)
+        )
+
+    def order(self, element: Element, *, descending: bool) -> sa.UnaryExpression[Any]:
+        """See Room; SQLite sorts NULL as we do."""
+        return element.desc() if descending else element.asc()
+
+    def insert(self, table: sa.Table) -> Any:
+        """See Room."""
+        return sqlite.insert(table)
+
+    def mark_update(self, where: Element | None) -> Element | None:
+        """See Room. A function of ours is called for each row that met a conflict: nothing else that SQLite returns
+        tells an insert from an update."""
+        mark = getattr(sa.func, _MARK)() == 1
+        return mark if where is None else sa.and_(where, mark)
+
+    def was_update(self, link: Wire) -> bool:
+        """See Room."""
+        gauge = link.gauge
+        was, gauge.updates = gauge.updates, 0
+        return bool(was > 0)
+
+    def open(self, link: Wire, patience: float) -> None:
+        """See Room."""
+        gauge = link.gauge
+
+        def mark() -> int:
+            gauge.updates += 1
+            return 1
+
+        link.dbapi.create_function(_MARK, 0, mark)
+        if link.is_guest:
+            return
+        link.raw.set_progress_handler(lambda: time.monotonic() > gauge.ends_at, _STEPS)
+        link.allow(patience)
+        self._use_write_ahead_log(link, patience)
+        # FULL: with WAL, NORMAL may lose acknowledged commits at a power loss, and a lost revoke revives a token.
+        link.run("PRAGMA synchronous=FULL")
+
+    def _use_write_ahead_log(self, link: Wire, patience: float) -> None:
+        # The switch needs the file for itself and does not wait by busy_timeout: so it is tried again.
+        pause, ends_at = 0.001, time.monotonic() + patience
+        while True:
+            try:
+                if link.fetch("PRAGMA journal_mode")[0][0] != "wal":
+                    link.fetch("PRAGMA journal_mode=WAL")
+            except sqlite3.OperationalError as error:
+                if self.explain(error, None).kind is not TroubleKind.BUSY or time.monotonic() > ends_at:
+                    raise
+            else:
+                return
+            (link.sleep or time.sleep)(pause)
+            pause = min(pause * 2, 0.05)
+
+    def allow(self, link: Wire, seconds: float) -> None:
+        """See Room."""
+        link.run(f"PRAGMA busy_timeout={0 if link.sleep is not None else int(seconds * 1000)}")
+
+    def begin(self, link: Wire) -> None:
+        """See Room; a transaction that begins as a reader could not become a writer after somebody else has written."""
+        link.run("BEGIN IMMEDIATE")
+
+    def is_open(self, link: Wire) -> bool:
+        """See Room."""
+        return bool(link.raw.in_transaction)
+
+    def interrupt(self, link: Wire) -> None:
+        """See Room."""
+        link.raw.interrupt()
+
+    def columns(self, link: Wire, table: str) -> dict[str, bool]:
+        """See Room."""
+        return {name: bool(key) for name, key in link.fetch("SELECT name, pk FROM pragma_table_info(?)", (table,))}
+
+    def unsafe_settings(self, link: Wire) -> list[tuple[str, str, str]]:
+        """See Room."""
+        mode = link.fetch("PRAGMA journal_mode")[0][0]
+        if mode == "wal":
+            return []
+        cure = "Keep the file on a local disk, where SQLite can switch to its write-ahead log."
+        return [(f"the journal mode is {mode}, not wal", "Readers and writers block each other.", cure)]
+
+    def tidy(self, link: Wire) -> None:
+        """See Room; a passive checkpoint copies what it can and waits for nobody."""
+        link.fetch("PRAGMA wal_checkpoint(PASSIVE)")
+
+    def explain(self, error: Exception, table: sa.Table | None) -> Trouble:
+        """See Room."""
+        code = getattr(error, "sqlite_errorcode", None) or 0
+        text = str(error)
+        if isinstance(error, sqlite3.IntegrityError):
+            kind = _CONSTRAINTS.get(code, TroubleKind.UNSTORABLE)
+            return Trouble(kind, () if table is None else _columns(text, table))
+        if code & 0xFF in _BUSY:
+            return Trouble(TroubleKind.BUSY)
+        if code == sqlite3.SQLITE_INTERRUPT:
+            return Trouble(TroubleKind.INTERRUPTED)
+        if code & 0xFF == sqlite3.SQLITE_TOOBIG or isinstance(error, sqlite3.DataError) or "too complex" in text:
+            return Trouble(TroubleKind.UNSTORABLE)
+        if "no such table" in text or "no such column" in text or "has no column" in text:
+            return Trouble(TroubleKind.NO_STORAGE)
+        if "ON CONFLICT clause does not match" in text:
+            return Trouble(TroubleKind.NO_STORAGE)
+        return Trouble(TroubleKind.DOWN, hint=_HINTS.get(code & 0xFF, "Look at the database file and its disk."))
+
+
+_HINTS = {
+    sqlite3.SQLITE_CANTOPEN: "Create the folder of the database file, and let this process write there.",
+    sqlite3.SQLITE_READONLY: "Let this process write to the database file and its folder.",
+    sqlite3.SQLITE_FULL: "Make room on the disk.",
+    sqlite3.SQLITE_NOTADB: "Name a file that is an SQLite database.",
+    sqlite3.SQLITE_CORRUPT: "Restore the database file from a backup.",
+}
+
+
+def _literal(character: str) -> str:
+    return character if character in "%_" else _GLOB.get(character, character)
+
+
+def _columns(text: str, table: sa.Table) -> tuple[str, ...]:
+    """Return the columns that the text of an error names; compared as a whole, because names may hold any character."""
+    indexes = [tuple(column.name for column in index.columns) for index in table.indexes if index.unique]
+    singles = [(column.name,) for column in table.columns]
+    for columns in (tuple(column.name for column in table.primary_key), *indexes, *singles):
+        if text.endswith(": " + ", ".join(f"{table.name}.{column}" for column in columns)):
+            return columns
+    return ()

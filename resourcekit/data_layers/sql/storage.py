@@ -1,0 +1,75 @@
+"""Tables and indexes: made where they are missing, and looked at. It knows no row."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from sqlalchemy import dialects
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from resourcekit.data_layers.sql import work
+from resourcekit.data_layers.sql.link import Link
+from resourcekit.dsl.finding import Finding
+from resourcekit.resource_info import ResourceInfo
+
+__all__ = ["create", "findings"]
+
+
+def create(link: Link, *tables: sa.Table) -> None:
+    """Make tables and indexes that are missing, in one transaction that others wait for."""
+    dialect = dialects.registry.load(link.room.name)()
+    elements: list[sa.schema.ExecutableDDLElement] = []
+    for table in tables:
+        elements.append(CreateTable(table, if_not_exists=True))
+        elements += [CreateIndex(index, if_not_exists=True) for index in sorted(table.indexes, key=lambda each: str(each.name))]
+    statements = [str(element.compile(dialect=dialect)) for element in elements]
+    if all(link.room.columns(link, table.name) for table in tables) and not any(table.indexes for table in tables):
+        return  # asked often (leases): do not wait for writers when there is nothing to write
+
+    def make() -> None:
+        for statement in statements:
+            link.run(statement)
+
+    work.atomically(link, make, nested=link.room.is_open(link))
+
+
+def findings(link: Link, info: ResourceInfo, table: sa.Table) -> list[Finding]:
+    """Return what is missing or unsafe about a resource's table."""
+    there = link.room.columns(link, table.name)
+    if not there:
+        return [
+            _finding(
+                "RK110",
+                info,
+                f"the table {table.name} does not exist",
+                "Nothing can be read or written.",
+                "Call domain.create_storage(), or run your migrations.",
+            )
+        ]
+    found = [
+        _finding(
+            "RK111",
+            info,
+            f"the column {column.name} of {table.name} is missing",
+            "Reads and writes fail.",
+            "Add it by a migration.",
+        )
+        for column in table.columns
+        if column.name not in there
+    ]
+    keys = {column.name for column in table.primary_key}
+    if {name for name, is_key in there.items() if is_key} != keys:
+        found.append(
+            _finding(
+                "RK112",
+                info,
+                f"the primary key of {table.name} is not {', '.join(sorted(keys))}",
+                "One token could have two records.",
+                "Make it so by a migration.",
+            )
+        )
+    found.extend(_finding("RK113", info, what, why, cure, "warning") for what, why, cure in link.room.unsafe_settings(link))
+    return found
+
+
+def _finding(code: str, info: ResourceInfo, what: str, why: str, cure: str, level: str = "error") -> Finding:
+    return Finding(id=code, what=what, why=why, cure=cure, level=level, resource=info.qualified_name, path=("data_layer",))  # type: ignore[arg-type]  # one of the levels

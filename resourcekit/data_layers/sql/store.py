@@ -1,0 +1,216 @@
+"""The store of one resource in an SQL database: the port, put together from plans, calls and work."""
+
+from __future__ import annotations
+
+import functools
+import operator
+from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+
+from resourcekit.data_layers.base import Aggregate, Capability, Insert, Operation, Params, Plan, Row, Store, Transaction, Update
+from resourcekit.data_layers.sql import leases, storage, work
+from resourcekit.data_layers.sql.blocks import Block
+from resourcekit.data_layers.sql.calls import level_of, perform, perform_async
+from resourcekit.data_layers.sql.failures import as_ours
+from resourcekit.data_layers.sql.inserts import RowWriter
+from resourcekit.data_layers.sql.link import Link, Stored
+from resourcekit.data_layers.sql.plans import Compiler, SQLPlan
+from resourcekit.data_layers.sql.repo import Repo
+from resourcekit.data_layers.sql.streams import stream
+from resourcekit.data_layers.sql.sweep import sweep
+from resourcekit.dsl.finding import Finding
+from resourcekit.errors import DataLayerError
+from resourcekit.flow.clock import current_clock
+from resourcekit.flow.context import Colour, colour
+from resourcekit.flow.result import WriteResult
+from resourcekit.resource_info import ResourceInfo
+
+__all__ = ["CAPABILITIES", "SQLStore"]
+
+T = TypeVar("T")
+
+CAPABILITIES = frozenset(Capability) - {Capability.LOCK, Capability.TTL, Capability.TENANT, Capability.CHANGE_FEED}
+_NONE: tuple[Any, ...] = ()
+
+
+class SQLStore(Store):
+    """The table of one resource."""
+
+    capabilities = CAPABILITIES
+
+    def __init__(self, info: ResourceInfo, repo: Repo, table: sa.Table, compiler: Compiler) -> None:
+        self.info, self.repo, self.table, self._compiler = info, repo, table, compiler
+
+    @property
+    def group(self) -> Hashable:
+        """All stores of a repo are one group."""
+        return self.repo
+
+    @property
+    def place(self) -> Hashable:
+        """A table of a repo."""
+        return self.repo, self.table.name
+
+    def compile(self, operation: Operation) -> Plan:
+        """See the port."""
+        if isinstance(operation, Insert):
+            return RowWriter(operation, self._compiler, self.info)
+        return SQLPlan(operation, self._compiler)
+
+    # Reading
+
+    async def select(self, plan: Plan, params: Params) -> Sequence[Row]:
+        """See the port."""
+        assert isinstance(plan, SQLPlan)
+        statement, values = plan.prepared(params)
+        if colour.get() is Colour.SYNC:
+            return statement.rows(self._now(work.fetch, statement.sql, values))
+        return statement.rows(await self._soon(work.fetch, statement.sql, values, writes=False))
+
+    def stream(self, plan: Plan, params: Params) -> AsyncIterator[Row]:
+        """See the port."""
+        assert isinstance(plan, SQLPlan)
+        statement, values = plan.prepared(params)
+        return stream(self.repo, level_of(self.repo), statement, values)
+
+    async def aggregate(self, plan: Plan, params: Params) -> Any:
+        """See the port."""
+        assert isinstance(plan, SQLPlan)
+        assert isinstance(plan.operation, Aggregate)
+        statement, values = plan.prepared(params)
+        if colour.get() is Colour.SYNC:
+            found = self._now(work.fetch, statement.sql, values)
+        else:
+            found = await self._soon(work.fetch, statement.sql, values, writes=False)
+        if plan.operation.kind == "exists":
+            return bool(found)
+        return _figure(statement.rows(found))
+
+    # Writing
+
+    async def insert(self, plan: Plan, rows: Sequence[Row], params: Params) -> WriteResult:
+        """See the port."""
+        assert isinstance(plan, RowWriter)
+        sql, prepared = plan.prepared(rows, params)
+        good = [stored for stored in prepared if not isinstance(stored, Exception)]
+        if not good:
+            return plan.result(rows, prepared, _NONE)
+        nested = level_of(self.repo) is not None
+        arguments = (sql, good, plan.returns, plan.is_plain, nested)
+        written = self._now(_write, *arguments) if colour.get() is Colour.SYNC else await self._soon(_write, *arguments)
+        return plan.result(rows, prepared, written, lambda error: as_ours(error, self.repo.room, self.table, self.info))
+
+    async def update(self, plan: Plan, params: Params) -> WriteResult:
+        """See the port."""
+        return await self._change(plan, params)
+
+    async def delete(self, plan: Plan, params: Params) -> WriteResult:
+        """See the port."""
+        return await self._change(plan, params)
+
+    async def _change(self, plan: Plan, params: Params) -> WriteResult:
+        assert isinstance(plan, SQLPlan)
+        if isinstance(plan.operation, Update) and not plan.operation.assignments:
+            msg = "an update without assignments"
+            raise ValueError(msg)
+        statement, values = plan.prepared(params)
+        if plan.operation.returning:  # type: ignore[union-attr]  # only updates and deletes come here
+            if colour.get() is Colour.SYNC:
+                found = self._now(work.fetch, statement.sql, values)
+            else:
+                found = await self._soon(work.fetch, statement.sql, values)
+            rows = statement.rows(found)
+            return WriteResult(len(rows), tuple(rows))
+        if colour.get() is Colour.SYNC:
+            return WriteResult(self._now(work.run, statement.sql, values))
+        return WriteResult(await self._soon(work.run, statement.sql, values))
+
+    def delete_in_batches(
+        self, plan: Plan, params: Params, *, pace: timedelta = timedelta(milliseconds=50), size: int | None = None
+    ) -> AsyncIterator[int]:
+        """See the port; the layout is the order of the primary key."""
+        assert isinstance(plan, SQLPlan)
+        if level_of(self.repo) is not None:
+            msg = "a sweep makes transactions of its own; call delete_in_batches outside of a transaction"
+            raise DataLayerError(msg)
+        return sweep(self, plan, params, pace.total_seconds(), size)
+
+    # Transactions, and what is around
+
+    def transaction(self) -> AbstractAsyncContextManager[Transaction]:
+        """See the port; it is a writer from its beginning, and so waits for other writers there."""
+        return Block(self.repo)
+
+    def current_transaction(self) -> Transaction | None:
+        """See the port."""
+        return level_of(self.repo)
+
+    def lease(self, name: str, ttl: timedelta) -> AbstractAsyncContextManager[bool]:
+        """See the port; all resources of a database share the names."""
+        return leases.Lease(self, name, ttl)
+
+    async def now(self) -> datetime:
+        """See the port; SQLite's clock is that of this host."""
+        return current_clock().now()
+
+    async def health(self) -> Iterable[Finding]:
+        """See the port."""
+        return await self.do(storage.findings, self.info, self.table, writes=False)
+
+    async def create_storage(self) -> None:
+        """See the port."""
+        await self.do(storage.create, self.table, leases.table_in(self.repo.metadata))
+
+    async def close(self) -> None:
+        """See the port; the connections are those of all resources of the repo."""
+        await self.repo.close()
+
+    # Ways to a connection
+
+    async def do(self, function: Callable[..., T], *args: Any, writes: bool = True) -> T:
+        """Run ``function(link, *args)`` in the colour of the call."""
+        if colour.get() is Colour.SYNC:
+            return self._now(function, *args)
+        return await self._soon(function, *args, writes=writes)
+
+    def _now(self, function: Callable[..., T], *args: Any) -> T:
+        try:
+            return perform(self.repo, function, *args)
+        except Exception as error:
+            raise self._placed(error) from None
+
+    async def _soon(self, function: Callable[..., T], *args: Any, writes: bool = True) -> T:
+        try:
+            return await perform_async(self.repo, function, *args, writes=writes)
+        except Exception as error:
+            raise self._placed(error) from None
+
+    def _placed(self, error: Exception) -> Exception:
+        """Return the error to raise: ours, with the resource's name, and the constraint's where one was hit."""
+        return as_ours(error, self.repo.room, self.table, self.info)
+
+
+def _write(
+    link: Link, sql: str, rows: Sequence[Stored], returning: bool, plain: bool, nested: bool
+) -> list[work.Written]:  # passed through run_sync
+    return work.write_rows(link, sql, rows, returning=returning, plain=plain, nested=nested)
+
+
+def _figure(rows: Sequence[Row]) -> Any:
+    """Return the one figure of an aggregate; ``None`` of nothing."""
+    if rows and "high" in rows[0]:
+        return _whole_sum(rows[0]["high"], rows[0]["low"])
+    figures = [row["figure"] for row in rows if row["figure"] is not None]
+    return functools.reduce(operator.add, figures) if figures else None
+
+
+def _whole_sum(high: int | None, low: Any) -> Any:
+    """Put the two halves of a sum together (see ``plans``)."""
+    if high is None:
+        return None
+    upper = high << 32
+    return timedelta(microseconds=upper) + low if isinstance(low, timedelta) else upper + low

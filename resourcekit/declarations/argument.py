@@ -1,0 +1,145 @@
+"""Arguments: inputs of an action that are no attributes; and the arguments that a function's signature declares."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import attrs
+
+from resourcekit.declarations.attribute import Constraints
+from resourcekit.declarations.value_type import ANYTHING, UnknownType, ValueType, read_annotation
+from resourcekit.dsl.entity import Entity
+from resourcekit.dsl.origin import Origin
+from resourcekit.dsl.scope import Scope
+from resourcekit.dsl.sentinel import MISSING
+from resourcekit.errors import DeclarationError
+from resourcekit.flow.context import Context
+
+__all__ = ["Argument", "Signature", "argument", "read_signature"]
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Argument(Entity):
+    """An input of an action that is no attribute.
+
+    type: cast and checked like an attribute's. default: MISSING where the caller must give it.
+    sensitive: hidden in every error text.
+    """
+
+    section: ClassVar[str] = "arguments"
+
+    type: ValueType = ANYTHING
+    default: Any = MISSING
+    default_factory: Callable[[], Any] | None = None
+    sensitive: bool = False
+    constraints: Constraints = attrs.field(factory=Constraints)
+
+    @property
+    def is_required(self) -> bool:
+        """The caller must give it."""
+        return self.default is MISSING and self.default_factory is None and not self.type.allow_none
+
+    def default_value(self) -> Any:
+        """Return a fresh default; ``None`` where none was declared."""
+        if self.default_factory is not None:
+            return self.default_factory()
+        return None if self.default is MISSING else self.default
+
+
+def argument(
+    name: str,
+    annotation: Any,
+    *,
+    default: Any = MISSING,
+    default_factory: Callable[[], Any] | None = None,
+    sensitive: bool = False,
+    min_length: int | None = None,
+    max_length: int | None = None,
+    minimum: Any = None,
+    maximum: Any = None,
+    match: str | None = None,
+    doc: str = "",
+) -> Argument:
+    """Declare an argument of a declarative action: ``argument("token", str, sensitive=True)``.
+
+    See Argument and Constraints for what the words mean. Raises DeclarationError RK031 for a type that cannot be cast.
+    """
+    origin = Origin.here()
+    constraints = Constraints(
+        min_length=min_length,
+        max_length=max_length,
+        minimum=minimum,
+        maximum=maximum,
+        match=None if match is None else re.compile(match),
+    )
+    return Argument(
+        name=name,
+        type=_read(name, annotation, origin),
+        default=default,
+        default_factory=default_factory,
+        sensitive=sensitive,
+        constraints=constraints,
+        origin=origin,
+        doc=doc,
+    )
+
+
+def _read(name: str, annotation: Any, origin: Origin) -> Any:
+    try:
+        return read_annotation(annotation)
+    except UnknownType as error:
+        hint = "Use one of the types that attributes may have, or object for anything."
+        raise DeclarationError("RK031", str(error), path=("arguments", name), origin=origin, hint=hint) from None
+
+
+@attrs.frozen
+class Signature:
+    """What the signature of a decorated action says.
+
+    leading: names of parameters that the engine fills by position (the query, the changeset, the class).
+    context: name of the parameter that gets the Context, if there is one.
+    arguments: all others, in order. returns: the return annotation, resolved; ``None`` where there is none.
+    """
+
+    arguments: tuple[Argument, ...]
+    context: str | None
+    returns: Any
+
+
+def read_signature(function: Callable[..., Any], scope: Scope, *, leading: int) -> Signature:
+    """Read the arguments of an action out of a function, passing over its first ``leading`` parameters.
+
+    Raises DeclarationError RK033 for a parameter without annotation, for ``*args`` and ``**kwargs``, and RK031 for a
+    type that cannot be cast.
+    """
+    found = inspect.signature(function)
+    scope = Scope(function.__globals__, scope.around)  # a function may come from another module than the class
+    parameters = list(found.parameters.values())[leading:]
+    context: str | None = None
+    arguments: list[Argument] = []
+    for parameter in parameters:
+        annotation = _resolve(parameter.annotation, scope)
+        if annotation is Context:
+            context = parameter.name
+            continue
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD) or parameter.annotation is parameter.empty:
+            hint = "Give every parameter a name and a type; the signature is the action's arguments."
+            raise DeclarationError("RK033", f"the parameter {parameter} declares no argument", hint=hint)
+        default = MISSING if parameter.default is parameter.empty else parameter.default
+        origin = Origin(function.__code__.co_filename, function.__code__.co_firstlineno)
+        arguments.append(
+            Argument(name=parameter.name, type=_read(parameter.name, annotation, origin), default=default, origin=origin)
+        )
+    returns = None if found.return_annotation is found.empty else _resolve(found.return_annotation, scope)
+    return Signature(tuple(arguments), context, returns)
+
+
+def _resolve(annotation: Any, scope: Scope) -> Any:
+    try:
+        return scope.resolve(annotation)
+    except NameError as error:
+        hint = "Import it in this module, above the class (not only for type checkers)."
+        raise DeclarationError("RK030", f"the annotation {annotation} names something unknown: {error}", hint=hint) from None

@@ -1,0 +1,148 @@
+"""Core: the vocabulary of a class body as an extension like any other, with its own steps and checks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+import attrs
+
+from resourcekit.declarations.action import Action, CreateAction, DestroyAction, ReadAction, UpdateAction
+from resourcekit.declarations.attribute import Attribute
+from resourcekit.declarations.change import AtomicChange
+from resourcekit.declarations.facts import Facts
+from resourcekit.declarations.identity import Identity, Index
+from resourcekit.declarations.validation import AtomicValidation
+from resourcekit.dsl.entity import Entity
+from resourcekit.dsl.extension import Extension
+from resourcekit.dsl.finding import Finding
+from resourcekit.dsl.origin import Origin
+from resourcekit.dsl.transformer import Transformer
+from resourcekit.dsl.verifier import Verifier
+from resourcekit.errors import did_you_mean
+
+__all__ = ["Core"]
+
+
+class AddPrimaryRead(Transformer):
+    """Gives a resource without a primary read one: all records, under the name ``read`` where that is free."""
+
+    def transform(self, state: Any, options: object) -> Any:
+        """Make the only read of that name primary, or add one."""
+        reads = [action for action in state.actions.values() if isinstance(action, ReadAction)]
+        if any(action.primary for action in reads):
+            return state
+        name = "read" if "read" not in state.entities else "read_all"
+        return state.add(ReadAction(name=name, primary=True, doc="Every record.", origin=Origin(declared_by="Core")))
+
+
+class HasPrimaryKey(Verifier):
+    """A resource has a primary key, and it always has a value."""
+
+    def verify(self, info: Facts, options: object) -> Iterable[Finding]:
+        """Find a missing key, and key attributes that may be ``None``."""
+        if not info.primary_key:
+            cure = "Declare one: id: Attr[UUID] = attribute(primary_key=True, default_factory=uuid7)."
+            yield Finding(id="RK040", what="no attribute is the primary key", cure=cure, path=("attributes",))
+        for name in info.primary_key:
+            attribute = info.attributes[name]
+            if attribute.allow_none:
+                yield _finding("RK041", attribute, "is part of the primary key and may be None", "Take None out of its type.")
+
+
+class NamedFieldsExist(Verifier):
+    """Identities, indexes and ``accept`` name attributes that exist."""
+
+    def verify(self, info: Facts, options: object) -> Iterable[Finding]:
+        """Find unknown names, with a suggestion each."""
+        groups: list[Identity | Index] = [*info.identities.values(), *info.indexes.values()]
+        for group in groups:
+            for field in group.fields:
+                if field not in info.attributes:
+                    yield _finding(
+                        "RK042",
+                        group,
+                        f"names the attribute {field!r}, which does not exist",
+                        did_you_mean(field, info.attributes),
+                    )
+        for action in info.actions.values():
+            for field in getattr(action, "accept", ()):
+                if field not in info.attributes:
+                    yield _finding(
+                        "RK043", action, f"accepts {field!r}, which is no attribute", did_you_mean(field, info.attributes)
+                    )
+                elif field in action.arguments:
+                    yield _finding(
+                        "RK044", action, f"has {field!r} both as accepted attribute and as argument", "Keep one of the two."
+                    )
+
+
+class OnePrimaryActionOfAKind(Verifier):
+    """At most one action of each kind is primary."""
+
+    def verify(self, info: Facts, options: object) -> Iterable[Finding]:
+        """Find the second one, and name both."""
+        first: dict[str, Action] = {}
+        for action in info.actions.values():
+            if action.primary and (other := first.setdefault(action.kind, action)) is not action:
+                what = f"is a second primary {action.kind} action beside {other.name!r} ({other.origin})"
+                yield _finding("RK045", action, what, "Say primary=True for one of the two.")
+
+
+class ActionsAreSound(Verifier):
+    """Upserts name identities that exist; ``require_atomic`` is kept; a key is not written by an update."""
+
+    def verify(self, info: Facts, options: object) -> Iterable[Finding]:
+        """Find what could only fail when the action runs."""
+        for action in info.actions.values():
+            if isinstance(action, CreateAction) and action.upsert is not None:
+                yield from _upsert_findings(action, info)
+            if isinstance(action, (UpdateAction, DestroyAction)):
+                yield from _atomic_findings(action)
+            if isinstance(action, UpdateAction):
+                for name in set(action.accept) & set(info.primary_key):
+                    yield _finding(
+                        "RK048", action, f"accepts {name!r}, a part of the primary key", "Destroy the record and create another."
+                    )
+
+
+def _upsert_findings(action: CreateAction, info: Facts) -> Iterable[Finding]:
+    if action.upsert is None:
+        return
+    name = action.upsert.identity
+    if name is not None and name not in info.identities:
+        yield _finding(
+            "RK046", action, f"upserts by the identity {name!r}, which does not exist", did_you_mean(name, info.identities)
+        )
+    for field in action.upsert.set or ():
+        if field not in info.attributes:
+            yield _finding(
+                "RK046", action, f"sets {field!r} in its upsert, which is no attribute", did_you_mean(field, info.attributes)
+            )
+
+
+def _atomic_findings(action: UpdateAction | DestroyAction) -> Iterable[Finding]:
+    if not action.require_atomic:
+        return
+    steps = [step for step in action.changes if not isinstance(step, AtomicChange)]
+    steps += [step for step in action.validations if not isinstance(step, AtomicValidation)]
+    if action.function is not None:
+        steps.append(action.function)
+    for step in steps:
+        name = getattr(step, "__name__", type(step).__name__)
+        yield _finding(
+            "RK047", action, f"requires atomic steps, and {name} has no atomic form", "Give it one, or drop require_atomic."
+        )
+
+
+def _finding(code: str, entity: Entity, what: str, cure: str) -> Finding:
+    return Finding(id=code, what=what, cure=cure, path=(entity.section, entity.name), origin=entity.origin)
+
+
+@attrs.frozen(kw_only=True)
+class Core(Extension):
+    """The words of every resource: attributes, actions, identities, indexes."""
+
+    entities: ClassVar[tuple[type[Entity], ...]] = (Attribute, Action, Identity, Index)
+    transformers: ClassVar[tuple[type[Transformer], ...]] = (AddPrimaryRead,)
+    verifiers: ClassVar[tuple[type[Verifier], ...]] = (HasPrimaryKey, NamedFieldsExist, OnePrimaryActionOfAKind, ActionsAreSound)

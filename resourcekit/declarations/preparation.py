@@ -1,0 +1,58 @@
+"""Preparations: steps of a read that shape its query. The built-in ones; they know no store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+
+from resourcekit.flow.context import Context
+from resourcekit.flow.expression import Expression, Field, Operand, Sort
+from resourcekit.flow.query import Query
+
+__all__ = ["Preparation", "PreparationFunction", "filter", "limit", "sort"]
+
+PreparationFunction = Callable[[Query[Any], Context], Query[Any]]
+"""A preparation as a function: ``(query, context) -> query``."""
+
+
+class Preparation:
+    """A preparation as an object."""
+
+    def prepare(self, query: Query[Any], context: Context) -> Query[Any]:
+        """Return the query, shaped."""
+        raise NotImplementedError
+
+
+@attrs.frozen(eq=False)
+class _Shape(Preparation):
+    """Applies one function to the query."""
+
+    apply: Callable[[Query[Any]], Query[Any]]
+
+    def prepare(self, query: Query[Any], context: Context) -> Query[Any]:
+        """Shape the query."""
+        return self.apply(query)
+
+
+def filter(*conditions: Expression) -> Preparation:  # noqa: A001  # the field's word
+    """Keep only records for which all conditions hold."""
+    return _Shape(lambda query: query.filter(*conditions))
+
+
+def sort(*keys: Sort | Operand | str) -> Preparation:
+    """Order the records, unless the caller orders them; an attribute's name sorts upwards, ``"-name"`` downwards."""
+    order = [_key(key) for key in keys]
+    return _Shape(lambda query: query if query.order else query.sort(*order))
+
+
+def limit(rows: int) -> Preparation:
+    """Return at most this many records."""
+    return _Shape(lambda query: query.limit(rows))
+
+
+def _key(key: Sort | Operand | str) -> Sort | Operand:
+    if not isinstance(key, str):
+        return key
+    return Field(key[1:]).desc() if key.startswith("-") else Field(key).asc()

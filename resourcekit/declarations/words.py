@@ -1,0 +1,221 @@
+"""The words that declare actions: create, read, update, destroy, action. They know types and signatures, no engine."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, cast, overload
+
+from resourcekit.declarations.action import Action, CreateAction, DestroyAction, GenericAction, ReadAction, UpdateAction, Upsert
+from resourcekit.declarations.argument import Argument
+from resourcekit.declarations.callers import CreateWord, DestroyWord, GenericWord, ReadWord, UpdateWord
+from resourcekit.declarations.change import Change, ChangeFunction
+from resourcekit.declarations.preparation import Preparation, PreparationFunction
+from resourcekit.declarations.validation import Validation, ValidationFunction
+from resourcekit.dsl.entity import Word
+from resourcekit.dsl.origin import Origin
+from resourcekit.dsl.scope import Scope
+from resourcekit.flow.query import Query
+
+__all__ = ["action", "create", "destroy", "named", "read", "update"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+Changes = Sequence[Change | ChangeFunction]
+Validations = Sequence[Validation | ValidationFunction]
+
+
+def _by_name(arguments: Iterable[Argument]) -> dict[str, Argument]:
+    return {argument.name: argument for argument in arguments}
+
+
+def _read_upsert(given: Upsert | str | bool) -> Upsert | None:
+    if isinstance(given, Upsert):
+        return given
+    if isinstance(given, str):
+        return Upsert(identity=given)
+    return Upsert() if given else None
+
+
+def create(
+    function: Callable[..., Any] | None = None,
+    *,
+    accept: Sequence[str] = (),
+    arguments: Sequence[Argument] = (),
+    changes: Changes = (),
+    validations: Validations = (),
+    upsert: Upsert | str | bool = False,
+    primary: bool = False,
+    transaction: bool = False,
+    notifiers: Sequence[Any] = (),
+    doc: str = "",
+) -> CreateWord:
+    """Declare a create action: ``submit = create(accept=["subject"])``, or decorate ``(changeset, ...) -> changeset``.
+
+    accept: attributes that the caller may give; none unless said. arguments: further inputs.
+    upsert: ``True`` updates the record with this primary key, a name the one of that identity; an Upsert says how.
+    """
+    return CreateWord(
+        CreateAction(
+            accept=tuple(accept),
+            arguments=_by_name(arguments),
+            changes=tuple(changes),
+            validations=tuple(validations),
+            upsert=_read_upsert(upsert),
+            function=function,
+            primary=primary,
+            transaction=transaction,
+            notifiers=tuple(notifiers),
+            origin=Origin.here(),
+            doc=doc,
+        )
+    )
+
+
+def update(
+    function: Callable[..., Any] | None = None,
+    *,
+    accept: Sequence[str] = (),
+    arguments: Sequence[Argument] = (),
+    changes: Changes = (),
+    validations: Validations = (),
+    require_atomic: bool = False,
+    primary: bool = False,
+    transaction: bool = False,
+    notifiers: Sequence[Any] = (),
+    doc: str = "",
+) -> UpdateWord:
+    """Declare an update action: ``close = update(changes=[set_attribute("status", "closed")])``.
+
+    require_atomic: refuse, at declaration, changes and validations that must read the record first.
+    """
+    return UpdateWord(
+        UpdateAction(
+            accept=tuple(accept),
+            arguments=_by_name(arguments),
+            changes=tuple(changes),
+            validations=tuple(validations),
+            require_atomic=require_atomic,
+            function=function,
+            primary=primary,
+            transaction=transaction,
+            notifiers=tuple(notifiers),
+            origin=Origin.here(),
+            doc=doc,
+        )
+    )
+
+
+def destroy(
+    function: Callable[..., Any] | None = None,
+    *,
+    arguments: Sequence[Argument] = (),
+    changes: Changes = (),
+    validations: Validations = (),
+    soft: bool = False,
+    require_atomic: bool = False,
+    primary: bool = False,
+    transaction: bool = False,
+    notifiers: Sequence[Any] = (),
+    doc: str = "",
+) -> DestroyWord:
+    """Declare a destroy action. soft: write the changes instead of removing the record."""
+    return DestroyWord(
+        DestroyAction(
+            arguments=_by_name(arguments),
+            changes=tuple(changes),
+            validations=tuple(validations),
+            soft=soft,
+            require_atomic=require_atomic,
+            function=function,
+            primary=primary,
+            transaction=transaction,
+            notifiers=tuple(notifiers),
+            origin=Origin.here(),
+            doc=doc,
+        )
+    )
+
+
+@overload
+def read(function: Callable[Concatenate[Query[R], P], Query[R] | Awaitable[Query[R]]], /) -> ReadWord[P, list[R]]: ...
+@overload
+def read(
+    function: Callable[..., Any] | classmethod[Any, Any, Any] | None = ...,
+    /,
+    *,
+    arguments: Sequence[Argument] = ...,
+    preparations: Sequence[Preparation | PreparationFunction] = ...,
+    get: Literal[True],
+    primary: bool = ...,
+    doc: str = ...,
+) -> ReadWord[..., Any]: ...
+@overload
+def read(
+    function: classmethod[Any, Any, Any] | None = ...,
+    /,
+    *,
+    arguments: Sequence[Argument] = ...,
+    preparations: Sequence[Preparation | PreparationFunction] = ...,
+    get: bool = ...,
+    primary: bool = ...,
+    doc: str = ...,
+) -> ReadWord[..., list[Any]]: ...
+def read(
+    function: Callable[..., Any] | classmethod[Any, Any, Any] | None = None,
+    /,
+    *,
+    arguments: Sequence[Argument] = (),
+    preparations: Sequence[Preparation | PreparationFunction] = (),
+    get: bool = False,
+    primary: bool = False,
+    doc: str = "",
+) -> ReadWord[..., Any]:
+    """Declare a read action: by preparations, or by decorating ``(query, ...) -> query``.
+
+    get: the action returns one record or ``None`` instead of a list.
+    """
+    return ReadWord(
+        ReadAction(
+            arguments=_by_name(arguments),
+            preparations=tuple(preparations),
+            get=get,
+            primary=primary,
+            function=cast("Callable[..., Any] | None", function),
+            origin=Origin.here(),
+            doc=doc,
+        )
+    )
+
+
+@overload
+def action(function: Callable[P, Coroutine[Any, Any, T]], /) -> GenericWord[P, T]: ...
+@overload
+def action(function: Callable[P, T], /) -> GenericWord[P, T]: ...
+@overload
+def action(
+    function: classmethod[Any, P, Coroutine[Any, Any, T]], /, *, transaction: bool = ..., doc: str = ...
+) -> GenericWord[P, T]: ...
+@overload
+def action(*, transaction: bool = ..., doc: str = ...) -> Callable[[Callable[P, Any]], GenericWord[P, Any]]: ...
+def action(function: Any = None, *, transaction: bool = False, doc: str = "") -> Any:
+    """Declare a generic action by decorating a function; its signature is its arguments, its return type the result's.
+
+    The function may be a static or a class method, sync or async. A parameter annotated Context gets the context.
+    transaction: run it inside a transaction.
+    """
+    origin = Origin.here()
+
+    def declare(function: Any) -> GenericWord[Any, Any]:
+        return GenericWord(GenericAction(function=function, transaction=transaction, origin=origin, doc=doc))
+
+    return declare if function is None else declare(function)
+
+
+def named(name: str, word: Word) -> Action:
+    """Return the action that a word declares, under a name, as extensions add it to a state: ``state.add(named(...))``."""
+    entity = word.entity
+    if not isinstance(entity, Action):
+        msg = f"{type(entity).__name__} is no action"
+        raise TypeError(msg)
+    return entity.declared(name, None, Scope({}, {}))

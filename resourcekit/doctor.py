@@ -1,0 +1,128 @@
+"""Collects what is unsafe or missing: from plugins, verifiers, data layers and the checks of extensions. It changes nothing.
+
+Whatever it asks may fail; a failure is a finding too, and the rest is asked all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Iterable, Iterator
+from typing import Any, TypeVar
+
+import attrs
+
+from resourcekit.discovery import find_resources
+from resourcekit.dsl.extension import Check
+from resourcekit.dsl.finding import Finding
+from resourcekit.engine.drive import BothColours, drive
+from resourcekit.errors import DeclarationError, DeclarationErrors, ResourcekitError
+from resourcekit.flow.context import Colour, colour
+from resourcekit.plugins import plugins
+
+__all__ = ["doctor", "examine"]
+
+T = TypeVar("T")
+_GRAVITY = {"error": 0, "warning": 1, "info": 2}
+
+
+async def examine(*targets: object) -> tuple[Finding, ...]:
+    """Return what is wrong with the resources that the targets name, the gravest first; see ``find_resources``.
+
+    Broken plugins (RK060) are found whatever is named. A store that cannot be asked is RK080, a check that fails RK081.
+    Raises DeclarationError RK070 to RK073 where the targets name no resource.
+    """
+    resources = find_resources(*targets)
+    found = [*_broken_plugins(), *_declarations(resources)]
+    for resource in resources:
+        facts = resource.__info__
+        found += (_placed(finding, facts.name) for finding in await _health(resource))
+        for options in facts.extensions.values():
+            for kind in options.checks:
+                found += (_placed(finding, facts.name) for finding in await _checked(kind, facts, options))
+    return tuple(sorted(dict.fromkeys(found), key=lambda finding: _GRAVITY[finding.level]))
+
+
+doctor = BothColours(examine)
+"""``doctor(accounts)``, ``await doctor.aio("myapp.**")``: the findings, the gravest first; see ``examine``."""
+
+
+def _broken_plugins() -> Iterator[Finding]:
+    for plugin in plugins():
+        if plugin.error:
+            yield Finding(
+                id="RK060",
+                level="warning",
+                what=f"the plugin {plugin.name} of {plugin.package} {plugin.version} is broken: {plugin.error}",
+                why="It is left out: its extensions, data layers and commands are not there.",
+                cure=f"Repair, update or remove {plugin.package}; RESOURCEKIT_PLUGINS_STRICT=1 raises the error with its place.",
+                path=("plugins", plugin.name),
+            )
+
+
+def _declarations(resources: tuple[Any, ...]) -> Iterator[Finding]:
+    """Find what sealing the domains refuses, and what verifiers warn of."""
+    for resource in resources:
+        try:
+            resource.__runtime__.ready()
+        except DeclarationError as error:
+            yield from _refused(error)
+        facts = resource.__info__
+        for options in facts.extensions.values():
+            for verifier in options.verifiers:
+                told = verifier().verify(facts, options)
+                yield from (_placed(finding, facts.name) for finding in told if finding.level != "error")
+
+
+def _refused(error: BaseException) -> Iterator[Finding]:
+    """Turn what a declaration raised into findings, each with its place as part of the text."""
+    if isinstance(error, DeclarationErrors):
+        for one in error.exceptions:
+            yield from _refused(one)
+    elif isinstance(error, DeclarationError):
+        what = f"{error.what} ({error.origin})" if error.origin else error.what
+        yield Finding(
+            id=error.code,
+            what=what,
+            why="The resource cannot be used.",
+            cure=error.hint,
+            resource=error.resource,
+            path=error.path,
+        )
+
+
+async def _health(resource: Any) -> Iterable[Finding]:
+    try:
+        return tuple(await _alone(resource.__runtime__.store.health()))
+    except DeclarationError as error:
+        return tuple(_refused(error))
+    except Exception as error:  # a store can fail in any way, and that is a finding
+        what = f"its store could not be asked: {_told(error)}"
+        why = "Neither its health nor anything in it can be reached."
+        return (
+            Finding(id="RK080", what=what, why=why, cure="See that the store runs and can be reached from here, then ask again."),
+        )
+
+
+async def _checked(kind: type[Check], facts: Any, options: Any) -> Iterable[Finding]:
+    try:
+        return tuple(await _alone(kind().check(facts, options)))
+    except DeclarationError as error:
+        return tuple(_refused(error))
+    except Exception as error:  # a check of a third party can fail in any way
+        what = f"the check {kind.__name__} of {type(options).__name__} failed: {_told(error)}"
+        cure = f"Repair the surroundings it needs, or report it to the author of {kind.__module__}."
+        return (Finding(id="RK081", what=what, why="What it looks for stays unknown.", cure=cure),)
+
+
+def _told(error: Exception) -> str:
+    """Name the error; the text of a foreign one stays out, because it may hold anything."""
+    text = str(error) if isinstance(error, ResourcekitError) else ""
+    return ": ".join(part for part in (type(error).__name__, text) if part)
+
+
+async def _alone(work: Coroutine[Any, Any, T]) -> T:
+    """Await work on its own: in a sync call, what suspends fails alone."""
+    return drive(work) if colour.get() is Colour.SYNC else await work
+
+
+def _placed(finding: Finding, resource: str) -> Finding:
+    return finding if finding.resource else attrs.evolve(finding, resource=resource)

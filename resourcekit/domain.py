@@ -1,0 +1,106 @@
+"""A named group of resources: seals and verifies them, and makes their storage."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Hashable
+from typing import Any
+
+from resourcekit.dsl.compiler import raise_all, verify
+from resourcekit.engine.drive import BothColours
+from resourcekit.errors import DeclarationError
+from resourcekit.resource import Resource, adopt_with, info, registered
+
+__all__ = ["Domain", "Resource", "default_domain", "info"]
+
+
+class Domain:
+    """A named group of resources.
+
+    It is sealed before the first use of any of its resources: verifiers that look across resources run then, once for
+    the members of that moment. What they find is raised at each use until the group changes.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._members: list[weakref.ref[Any]] = []
+        self._sealed = False
+        self._error: DeclarationError | None = None
+        self._lock = threading.RLock()
+
+    @property
+    def resources(self) -> tuple[Any, ...]:
+        """The members, in the order of declaration; of classes declared again, the last one."""
+        current = set(map(id, registered()))
+        members = (reference() for reference in self._members)
+        return tuple(member for member in members if member is not None and id(member) in current)
+
+    def join(self, resource: Any) -> None:
+        """Take a resource in; the domain is open again until the next use."""
+        with self._lock:
+            self._members.append(weakref.ref(resource))
+            self._sealed, self._error = False, None
+            resource.__runtime__.ready = self.before_first_use
+
+    def before_first_use(self) -> None:
+        """Seal the domain where it is open. Raises what sealing found, each time again."""
+        if not self._sealed:
+            self.seal()
+
+    def seal(self) -> None:
+        """Verify the members against each other. Raises DeclarationError, or several together."""
+        with self._lock:
+            if self._error is not None:
+                raise self._error
+            if self._sealed:
+                return
+            errors = [error for member in self.resources for error in verify(member.__info__, across=True)]
+            errors += _shared_places(self.resources)
+            try:
+                raise_all(errors)
+            except DeclarationError as error:
+                self._error = error
+                raise
+            self._sealed = True
+
+    @property
+    def create_storage(self) -> BothColours[[], None]:
+        """Create tables and indexes of all members; does nothing where they stand, and is safe when processes race."""
+        return BothColours(self._create_storage)
+
+    async def _create_storage(self) -> None:
+        self.before_first_use()
+        for member in self.resources:
+            await member.__runtime__.store.create_storage()
+
+    def __repr__(self) -> str:
+        """``<domain accounts: Token, User>``."""
+        return f"<domain {self.name}: {', '.join(member.__name__ for member in self.resources)}>"
+
+
+def _shared_places(members: tuple[Any, ...]) -> list[DeclarationError]:
+    """Find two resources, of whatever domain, that would keep their records in one place."""
+    places: dict[Hashable, Any] = {}
+    errors: list[DeclarationError] = []
+    for resource in registered():
+        place = resource.__runtime__.store.place
+        other = resource if place is None else places.setdefault(place, resource)
+        if other is not resource and (resource in members or other in members):
+            errors.append(
+                DeclarationError(
+                    "RK051",
+                    f"keeps its records where {other.__info__.qualified_name} ({other.__info__.origin}) does",
+                    resource=resource.__name__,
+                    path=("data_layer",),
+                    origin=resource.__info__.origin,
+                    hint="Give one of the two a table of its own: SQL(..., table='...').",
+                )
+            )
+    return errors
+
+
+default_domain = Domain("default")
+"""Takes all resources that name no domain."""
+
+adopt_with(default_domain)

@@ -1,0 +1,1 @@
+"""The declarative kit: how a class body becomes facts, and how extensions take part. It knows no resource."""

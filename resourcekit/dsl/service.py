@@ -1,0 +1,51 @@
+"""Services: background work that an extension wants for a resource. They know neither a thread nor a loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import attrs
+
+__all__ = ["Service", "ServiceContext"]
+
+
+def _go_on() -> bool:
+    """Answer for a run that nobody is going to stop."""
+    return False
+
+
+@attrs.frozen(kw_only=True)
+class ServiceContext:
+    """What a service gets each time it runs.
+
+    resource: the class it works for; options: of the extension that brought the service.
+    should_stop: true once the supervisor wants to end; a long run asks between two steps, and returns what it has done.
+    """
+
+    # Any: the class is the framework's, the options those of the service's own extension.
+    resource: Any
+    options: Any
+    should_stop: Callable[[], bool] = _go_on
+
+
+class Service:
+    """One kind of work, done again and again. It is made without arguments, once a resource.
+
+    name: how ``status()`` and log lines call it; the name of the class unless set.
+    """
+
+    name: str = ""
+
+    def interval(self, options: Any) -> timedelta:
+        """Return the time from the start of one run to the start of the next; at least one second."""
+        raise NotImplementedError
+
+    async def run(self, context: ServiceContext) -> object:
+        """Do the work once; what it returns is shown by ``status()``. An exception is a failed run, tried again later.
+
+        In a sync program it runs in a thread of its own and must not suspend, like everything in a sync call. Two runs
+        of one service never overlap.
+        """
+        raise NotImplementedError

@@ -1,0 +1,199 @@
+"""Runs update and destroy actions: in one atomic statement where all steps can, else by comparing what was read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import attrs
+
+from resourcekit.data_layers.base import Delete, UnsupportedExpression, Update
+from resourcekit.declarations.action import DestroyAction, UpdateAction
+from resourcekit.declarations.change import AtomicChange
+from resourcekit.declarations.validation import AtomicValidation
+from resourcekit.engine.around import run_around
+from resourcekit.engine.casting import CastError
+from resourcekit.engine.create import decorated, placed
+from resourcekit.engine.inputs import Inputs
+from resourcekit.engine.notify import notify_after_commit
+from resourcekit.engine.read import primary_read
+from resourcekit.engine.runtime import Runtime
+from resourcekit.engine.steps import apply_changes, apply_validations, as_change, as_validation
+from resourcekit.errors import FieldFinding, Invalid, NotFound, StaleRecord
+from resourcekit.flow.changeset import Changeset
+from resourcekit.flow.clock import utc_now
+from resourcekit.flow.context import Context
+from resourcekit.flow.evaluation import compile_expression
+from resourcekit.flow.expression import Compare, Expression, Field, Now, Value, all_of, fields_of, with_fields
+from resourcekit.flow.query import Query
+from resourcekit.flow.shape import Shaper
+
+__all__ = ["ChangeRunner"]
+
+
+class ChangeRunner:
+    """An update or destroy action of one resource, compiled once.
+
+    is_atomic: all its steps can be part of one statement, so that nothing need be read first.
+    """
+
+    def __init__(self, runtime: Runtime, action: UpdateAction | DestroyAction) -> None:
+        self.runtime, self.action = runtime, action
+        info = runtime.info
+        self.removes = isinstance(action, DestroyAction) and not action.soft
+        self.inputs = Inputs(action.arguments.values(), [info.attributes[name] for name in action.accept])
+        self._changes = [as_change(change) for change in action.changes]
+        if action.function is not None:
+            self._changes.append(decorated(runtime, action))
+        self._validations = [as_validation(validation) for validation in action.validations]
+        self.is_atomic = action.function is None and not (self.removes and action.changes)
+        self.is_atomic &= all(isinstance(step, AtomicChange) for step in action.changes)
+        self.is_atomic &= all(isinstance(step, AtomicValidation) for step in action.validations)
+        self.notifiers = (*(info.options.get("notifiers") or ()), *action.notifiers)  # type: ignore[misc]  # a sequence
+
+    async def run(self, record_or_key: Any, given: Mapping[str, Any], context: Context) -> Any:
+        """Write to one record and return it, as it is then (for a destroy: as it was)."""
+        changeset = self.bind(given)
+        try:
+            key = self.runtime.key_params(record_or_key)
+        except CastError as error:
+            raise self.invalid(FieldFinding(self.runtime.key[0], str(error))) from None
+        given_record = record_or_key if self.runtime.is_record(record_or_key) else None
+        record = await self._run_one(attrs.evolve(changeset, record=given_record), key, context)
+        if self.notifiers:
+            notify_after_commit(self.runtime.store, self.notifiers, self.runtime.resource, self.action, record, context)
+        return record
+
+    def bind(self, given: Mapping[str, Any]) -> Changeset:
+        """Return the changeset of an input. Raises Invalid with all that is wrong."""
+        arguments, values, findings = self.inputs.bind(given)
+        if findings:
+            raise self.invalid(*findings)
+        kind: Literal["update", "destroy"] = "destroy" if self.removes else "update"
+        return Changeset(kind, arguments, values)
+
+    async def _run_one(self, changeset: Changeset, key: dict[str, Any], context: Context) -> Any:
+        store = self.runtime.store
+        if self.is_atomic:
+            try:
+                ready = self.atomic(changeset, context)
+                return await run_around(
+                    store, ready, context, lambda final: self._write(final, key, context), transaction=self.action.transaction
+                )
+            except UnsupportedExpression:
+                pass  # the store cannot compute it: read, compute here, and compare when writing
+        visible = self.visible(context)
+        record = changeset.record or await self.runtime.fetch(key, visible)
+        if record is None:
+            raise self._not_found()
+        ready = await apply_changes(attrs.evolve(changeset, record=record), self._changes, context)
+        findings = [*ready.findings, *await apply_validations(ready, self._validations, context)]
+        if findings:
+            raise self.invalid(*findings)
+        guarded = ready.where(self._as_read(record))
+        return await run_around(
+            store, guarded, context, lambda final: self._write(final, key, context), transaction=self.action.transaction
+        )
+
+    def atomic(self, changeset: Changeset, context: Context) -> Changeset:
+        """Return the changeset whose values, atomics and condition make one statement."""
+        for change in self.action.changes:
+            for name, value in change.atomic(changeset, context).items():
+                is_expression = isinstance(value, Expression) and not isinstance(value, Now)
+                changeset = changeset.set_atomic(**{name: value}) if is_expression else changeset.set(**{name: value})
+        given = {**{name: Value(value) for name, value in changeset.values.items()}, **changeset.atomics}
+        for validation in self.action.validations:
+            rule = with_fields(validation.atomic(changeset, context), given)
+            if fields_of(rule):
+                changeset = changeset.where(rule)
+            elif not compile_expression(rule)({}, changeset.arguments, {}):
+                raise self.invalid(*(validation.validate(changeset, context) or [FieldFinding("", "is refused")]))
+        return changeset
+
+    def visible(self, context: Context) -> Expression | None:
+        """Return what the primary read lets be seen; ``None`` for everything."""
+        read = primary_read(self.runtime)
+        if read.is_plain or any(argument.is_required for argument in read.action.arguments.values()):
+            return None
+        return read.prepare(Query(), {}, context).condition
+
+    def _as_read(self, record: Any) -> Expression:
+        """Require of the stored record all that was read, so that nobody's write in between is lost."""
+        others = [name for name in self.runtime.fields if name not in self.runtime.key]
+        return all_of(*(Compare("==", Field(name), Value(getattr(record, name))) for name in others))
+
+    async def _write(self, changeset: Changeset, key: dict[str, Any], context: Context) -> Any:
+        condition = all_of(self.visible(context), changeset.condition)
+        shaper = Shaper()
+        extra, shape = shaper.shape(condition)
+        whole = all_of(self.runtime.by_key, extra)
+        if self.removes:
+            plan = self.runtime.plan(("delete", shape), lambda: Delete(whole, returning=True))
+            result = await self.runtime.store.delete(plan, {**key, **shaper.params})
+        else:
+            assignments, names = self.assignments(changeset, shaper)
+            plan = self.runtime.plan(("update", shape, names), lambda: Update(whole, assignments, returning=True))
+            try:
+                result = await self.runtime.store.update(plan, {**key, **shaper.params})
+            except Invalid as error:
+                raise placed(error, self.runtime.info.name, self.action.name) from None
+        if result.count == 0:
+            raise await self._why_nothing(changeset, key, context)
+        return self.runtime.record(result.rows[0])
+
+    def assignments(self, changeset: Changeset, shaper: Shaper) -> tuple[dict[str, Expression], object]:
+        """Return attribute to expression, and the key of their shape. Raises Invalid with all that is wrong."""
+        found: dict[str, Expression] = {}
+        shapes: list[tuple[str, object]] = []
+        findings: list[FieldFinding] = []
+        values = {**self._touched(changeset), **changeset.values}
+        for name, value in {**values, **changeset.atomics}.items():
+            if name not in self.runtime.casts or name in self.runtime.key:
+                findings.append(FieldFinding(name, "is no attribute that an update can write"))
+            elif name in changeset.atomics:
+                found[name], shape = shaper.shape(changeset.atomics[name])
+                shapes.append((name, shape))
+            else:
+                try:
+                    cast = self.runtime.casts[name](utc_now() if isinstance(value, Now) else value)
+                except CastError as error:
+                    findings.append(FieldFinding(name, str(error)))
+                else:
+                    # One shape for None and for values, unlike in a filter: an assignment means the same for both.
+                    found[name] = shaper.place(cast)
+                    shapes.append((name, "?"))
+        if findings:
+            raise self.invalid(*findings)
+        if not found:  # nothing to write: the record is still looked for, and its condition checked
+            first = next((name for name in self.runtime.fields if name not in self.runtime.key), self.runtime.key[0])
+            found[first], shapes = Field(first), [(first, "same")]
+        return found, tuple(shapes)
+
+    def _touched(self, changeset: Changeset) -> dict[str, Any]:
+        attributes = self.runtime.info.attributes.values()
+        return {
+            attribute.name: attribute.update_default_factory()
+            for attribute in attributes
+            if attribute.update_default_factory is not None and attribute.name not in changeset.atomics
+        }
+
+    async def _why_nothing(self, changeset: Changeset, key: dict[str, Any], context: Context) -> Exception:
+        """Find out why no record was written: gone, refused by a validation, or changed by somebody else."""
+        record = await self.runtime.fetch(key, self.visible(context))
+        if record is None:
+            return self._not_found()
+        findings = await apply_validations(attrs.evolve(changeset, record=record), self._validations, context)
+        if findings:
+            return self.invalid(*findings)
+        return StaleRecord(
+            "the record was changed by somebody else; read it again and repeat",
+            resource=self.runtime.info.name,
+            action=self.action.name,
+        )
+
+    def invalid(self, *findings: FieldFinding) -> Invalid:
+        """Return an Invalid of this action."""
+        return Invalid(findings, resource=self.runtime.info.name, action=self.action.name)
+
+    def _not_found(self) -> NotFound:
+        return NotFound("there is no record with this key", resource=self.runtime.info.name, action=self.action.name)

@@ -1,0 +1,171 @@
+"""Runs a create action: input to changeset, changes, defaults, validations, one insert."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from resourcekit.data_layers.base import Insert, OnConflict, Select
+from resourcekit.declarations.action import CreateAction, Upsert
+from resourcekit.declarations.change import BatchChange
+from resourcekit.engine.around import run_around
+from resourcekit.engine.casting import CastError
+from resourcekit.engine.inputs import Inputs
+from resourcekit.engine.notify import notify_after_commit
+from resourcekit.engine.runtime import Runtime
+from resourcekit.engine.steps import apply_changes, apply_validations, as_change, as_validation
+from resourcekit.errors import FieldFinding, Invalid
+from resourcekit.flow.changeset import Changeset
+from resourcekit.flow.clock import utc_now
+from resourcekit.flow.context import Context
+from resourcekit.flow.evaluation import compile_expression
+from resourcekit.flow.expression import Compare, Expression, Field, Incoming, Now, Param, all_of
+from resourcekit.flow.result import Outcome
+from resourcekit.flow.shape import Shaper
+
+__all__ = ["CreateRunner"]
+
+
+class CreateRunner:
+    """A create action of one resource, compiled once."""
+
+    def __init__(self, runtime: Runtime, action: CreateAction) -> None:
+        self.runtime, self.action = runtime, action
+        info = runtime.info
+        self._attributes = info.attributes
+        self._inputs = Inputs(action.arguments.values(), [info.attributes[name] for name in action.accept])
+        self._changes = [as_change(change) for change in action.changes]
+        if action.function is not None:
+            self._changes.append(decorated(runtime, action))
+        self._single = [step for step in self._changes if not isinstance(getattr(step, "__self__", None), BatchChange)]
+        self._validations = [as_validation(validation) for validation in action.validations]
+        self.notifiers = (*_listed(info.options.get("notifiers")), *action.notifiers)
+
+    async def run(self, given: Mapping[str, Any], context: Context) -> Any:
+        """Create one record and return it."""
+        return await self.write(await self.prepare(given, context), context)
+
+    async def write(self, changeset: Changeset, context: Context) -> Any:
+        """Write a changeset that is ready, with its hooks, and return the record."""
+        store = self.runtime.store
+        record = await run_around(store, changeset, context, self._write, transaction=self.action.transaction)
+        if self.notifiers:
+            notify_after_commit(store, self.notifiers, self.runtime.resource, self.action, record, context)
+        return record
+
+    async def prepare(self, given: Mapping[str, Any], context: Context, *, batched: bool = False) -> Changeset:
+        """Return the changeset that is ready to be written. Raises Invalid with all that is wrong.
+
+        batched: leave changes that serve many at once to the caller.
+        """
+        arguments, values, findings = self._inputs.bind(given)
+        changeset = Changeset("create", arguments, values, findings=tuple(findings))
+        if findings:
+            raise Invalid(changeset.findings, resource=self.runtime.info.name, action=self.action.name)
+        changeset = await apply_changes(changeset, self._single if batched else self._changes, context)
+        found = [*changeset.findings, *await apply_validations(changeset, self._validations, context)]
+        if found:
+            raise Invalid(found, resource=self.runtime.info.name, action=self.action.name)
+        return changeset
+
+    def row(self, changeset: Changeset) -> dict[str, Any]:
+        """Return the complete row of a changeset: cast, with defaults. Raises Invalid with all that is wrong."""
+        row: dict[str, Any] = {}
+        findings: list[FieldFinding] = []
+        values = changeset.values
+        for name, attribute in self._attributes.items():
+            if name in changeset.atomics:
+                # There is no stored record yet: what the store would compute is computed from the input.
+                value = compile_expression(changeset.atomics[name])(_Defaults(values), changeset.arguments, {})
+            elif name in values:
+                value = values[name]
+            elif attribute.has_default:
+                value = attribute.default_value()
+            else:
+                findings.append(FieldFinding(name, "is required"))
+                continue
+            try:
+                row[name] = self.runtime.casts[name](utc_now() if isinstance(value, Now) else value)
+            except CastError as error:
+                findings.append(FieldFinding(name, str(error)))
+        unknown = set(values) - set(self._attributes)
+        findings.extend(FieldFinding(name, "is no attribute; a change sets it") for name in sorted(unknown))
+        if findings:
+            raise Invalid(findings, resource=self.runtime.info.name, action=self.action.name)
+        return row
+
+    async def _write(self, changeset: Changeset) -> Any:
+        row = self.row(changeset)
+        store = self.runtime.store
+        plan, params = self.plan(changeset)
+        result = await store.insert(plan, [row], params)
+        if result.failures:
+            raise placed(result.failures[0].error, self.runtime.info.name, self.action.name)
+        if result.outcomes and result.outcomes[0] is Outcome.SKIPPED:
+            return await self._existing(row)
+        return self.runtime.record(result.rows[0])
+
+    def plan(self, changeset: Changeset) -> Any:
+        """Return the plan of the insert and the parameters of its conflict clause."""
+        upsert = self.action.upsert
+        if upsert is None:
+            return self.runtime.plan("insert", lambda: Insert(self.runtime.fields)), {}
+        shaper = Shaper()
+        target = self._target(upsert)
+        assignments = upsert.set if upsert.set is not None else self._given(changeset, target)
+        shaped = {name: shaper.shape(expression) for name, expression in assignments.items()}
+        where = shaper.shape(upsert.where) if upsert.where is not None else (None, None)
+        key = ("upsert", target, tuple((name, shape) for name, (_, shape) in shaped.items()), where[1])
+        conflict = OnConflict(
+            target, "update" if shaped else "skip", {name: expression for name, (expression, _) in shaped.items()}, where[0]
+        )
+        return self.runtime.plan(key, lambda: Insert(self.runtime.fields, conflict)), shaper.params
+
+    def _target(self, upsert: Upsert) -> tuple[str, ...]:
+        info = self.runtime.info
+        return info.primary_key if upsert.identity is None else info.identities[upsert.identity].fields
+
+    def _given(self, changeset: Changeset, target: tuple[str, ...]) -> dict[str, Expression]:
+        kept = {*target, *self.runtime.key}
+        return {name: Incoming(name) for name in sorted({*changeset.values, *changeset.atomics} - kept)}
+
+    async def _existing(self, row: Mapping[str, Any]) -> Any:
+        """Return the record that an upsert left as it was."""
+        upsert = self.action.upsert
+        target = self.runtime.key if upsert is None else self._target(upsert)
+        condition = all_of(*(Compare("==", Field(name), Param(name)) for name in target))
+        plan = self.runtime.plan(("existing", target), lambda: Select(condition))
+        rows = await self.runtime.store.select(plan, {name: row[name] for name in target})
+        return self.runtime.record(rows[0]) if rows else None
+
+
+class _Defaults(dict[str, Any]):
+    """Values of a record that is not stored yet: what was not given is ``None``."""
+
+    def __missing__(self, name: str) -> None:
+        """Nothing was given."""
+
+
+def decorated(runtime: Runtime, action: Any) -> Any:
+    """Return a decorated action's function as a change: it gets the changeset, the arguments and the context by name."""
+    function, context_name = action.function, action.context_parameter
+
+    def change(changeset: Changeset, context: Context) -> Any:
+        named = {name: changeset.arguments[name] for name in action.arguments}
+        if context_name is not None:
+            named[context_name] = context
+        return function(runtime.resource, changeset, **named) if action.takes_class else function(changeset, **named)
+
+    change.__qualname__ = getattr(function, "__qualname__", action.name)
+    return change
+
+
+def placed(error: Exception, resource: str, action: str) -> Exception:
+    """Give an Invalid that comes from a store the names of resource and action."""
+    if isinstance(error, Invalid):
+        error.resource, error.action = resource, action
+    return error
+
+
+def _listed(value: Any) -> tuple[Any, ...]:
+    return tuple(value) if value else ()

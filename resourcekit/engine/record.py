@@ -1,0 +1,60 @@
+"""What a record is besides its actions: how it is made by hand, shown, and turned into a dict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from resourcekit.engine.casting import CastError
+from resourcekit.engine.runtime import Runtime
+from resourcekit.errors import FieldFinding, Invalid, did_you_mean
+from resourcekit.flow.clock import utc_now
+from resourcekit.flow.expression import Now
+from resourcekit.resource_info import ResourceInfo
+
+__all__ = ["as_dict", "describe", "new_values"]
+
+
+def new_values(runtime: Runtime, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a complete set of values: cast, with defaults. Raises Invalid with a finding for each that is wrong."""
+    values: dict[str, Any] = {}
+    attributes = runtime.info.attributes
+    findings = [
+        FieldFinding(name, f"is no attribute. {did_you_mean(name, attributes)}".rstrip())
+        for name in given
+        if name not in attributes
+    ]
+    for name, attribute in attributes.items():
+        if name not in given and not attribute.has_default:
+            findings.append(FieldFinding(name, "is required"))
+            continue
+        value = given[name] if name in given else attribute.default_value()
+        try:
+            values[name] = runtime.casts[name](utc_now() if isinstance(value, Now) else value)
+        except CastError as error:
+            findings.append(FieldFinding(name, str(error)))
+    if findings:
+        raise Invalid(findings, resource=runtime.info.name)
+    return values
+
+
+def describe(info: ResourceInfo, values: Mapping[str, Any]) -> str:
+    """Return the ``repr`` of a record: sensitive values are starred out, ``None`` is shown as it is."""
+    shown = (
+        f"{name}={'***' if attribute.sensitive and values.get(name) is not None else repr(values.get(name))}"
+        for name, attribute in info.attributes.items()
+    )
+    return f"{info.name}({', '.join(shown)})"
+
+
+def as_dict(record: Any, *, private: bool = False, sensitive: bool = False) -> dict[str, Any]:
+    """Return the public values of a record by attribute name.
+
+    private: those not declared public, too. sensitive: those declared sensitive, too.
+    """
+    info: ResourceInfo = type(record).__info__
+    return {
+        name: getattr(record, name)
+        for name, attribute in info.attributes.items()
+        if (private or attribute.public) and (sensitive or not attribute.sensitive)
+    }

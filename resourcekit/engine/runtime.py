@@ -1,0 +1,111 @@
+"""What the engine keeps for one resource: its facts, its store, and what was compiled for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import Any, Protocol, TypeVar
+
+from resourcekit.data_layers.base import Operation, Plan, Row, Select, Store
+from resourcekit.engine.casting import Cast, compile_cast
+from resourcekit.flow.expression import Compare, Expression, Field, Param, all_of
+from resourcekit.flow.shape import Shaper
+from resourcekit.resource_info import ResourceInfo
+
+__all__ = ["Resource", "Runtime", "runtime_of"]
+
+T = TypeVar("T")
+
+
+class Resource(Protocol):
+    """What the engine needs of a resource class; the class itself is made two floors up."""
+
+    __name__: str
+    __info__: ResourceInfo
+    __runtime__: Runtime
+
+
+class Runtime:
+    """The working side of a resource.
+
+    ready: seals the domain before the first use; raises what sealing found, each time again.
+    """
+
+    def __init__(self, resource: Any, info: ResourceInfo, bind: Callable[[], Store], ready: Callable[[], None]) -> None:
+        self.resource = resource
+        self.info = info
+        self.ready = ready
+        self._bind = bind
+        self._store: Store | None = None
+        self._kept: dict[Hashable, Any] = {}
+        self.key = info.primary_key
+        self.fields = tuple(info.attributes)
+        self.casts: dict[str, Cast] = {
+            name: compile_cast(attribute.type, attribute.constraints) for name, attribute in info.attributes.items()
+        }
+        self.by_key = all_of(*(Compare("==", Field(name), Param(f"key_{name}")) for name in self.key))
+
+    @property
+    def store(self) -> Store:
+        """The store, bound when it is first needed."""
+        if self._store is None:
+            self._store = self._bind()
+        return self._store
+
+    def swap(self, store: Store | None) -> Store | None:
+        """Put another store in place (``None``: bind anew) and forget what was compiled; returns the former one."""
+        former, self._store = self._store, store
+        self._kept.clear()
+        return former
+
+    def keep(self, key: Hashable, make: Callable[[], T]) -> T:
+        """Return what was compiled under this key, compiling it the first time."""
+        try:
+            return self._kept[key]  # type: ignore[no-any-return]  # the key decides the type
+        except KeyError:
+            made = self._kept[key] = make()
+            return made
+
+    def plan(self, key: Hashable, operation: Callable[[], Operation]) -> Plan:
+        """Return the plan of an operation shape, compiling it the first time."""
+        return self.keep(("plan", key), lambda: self.store.compile(operation()))
+
+    def record(self, row: Row) -> Any:
+        """Make a record of a row; the row becomes the record's own."""
+        record = object.__new__(self.resource)
+        object.__setattr__(record, "__dict__", row)
+        return record
+
+    def key_params(self, record_or_key: Any) -> dict[str, Any]:
+        """Return the parameters of ``by_key`` for a record, a key, or a tuple of a composite key's parts.
+
+        Raises CastError for a key of the wrong type, and TypeError for a record of another resource.
+        """
+        if isinstance(record_or_key, self.resource):
+            return {f"key_{name}": getattr(record_or_key, name) for name in self.key}
+        if hasattr(type(record_or_key), "__runtime__"):
+            msg = f"expected a {self.info.name} or its key, got a {type(record_or_key).__name__}"
+            raise TypeError(msg)
+        parts = record_or_key if len(self.key) > 1 and isinstance(record_or_key, tuple) else (record_or_key,)
+        if len(parts) != len(self.key):
+            msg = f"the key of {self.info.name} has {len(self.key)} parts: {', '.join(self.key)}"
+            raise TypeError(msg)
+        return {f"key_{name}": self.casts[name](part) for name, part in zip(self.key, parts, strict=True)}
+
+    def is_record(self, value: object) -> bool:
+        """Tell whether a value is a record of this resource (and no key)."""
+        return isinstance(value, self.resource)
+
+    async def fetch(self, key: dict[str, Any], condition: Expression | None = None) -> Any:
+        """Return the record with a key, if the condition holds of it; ``None`` where there is none."""
+        shaper = Shaper()
+        extra, shape = (None, None) if condition is None else shaper.shape(condition)
+        plan = self.plan(("by key", shape), lambda: Select(all_of(self.by_key, extra)))
+        rows = await self.store.select(plan, {**key, **shaper.params})
+        return self.record(rows[0]) if rows else None
+
+
+def runtime_of(resource: Any) -> Runtime:
+    """Return the working side of a resource, ready for use."""
+    runtime: Runtime = resource.__runtime__
+    runtime.ready()
+    return runtime

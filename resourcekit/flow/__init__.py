@@ -1,0 +1,1 @@
+"""Plain values that travel through an action: expressions, queries, changesets, contexts, results. They know nobody."""

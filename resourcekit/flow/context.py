@@ -1,0 +1,101 @@
+"""What a call brings along besides its input: who acts, by when, in which colour. It knows nobody."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from contextvars import ContextVar, Token
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import Any
+
+import attrs
+
+from resourcekit.flow.clock import current_clock
+
+__all__ = ["Colour", "Context", "ambient_context", "colour", "context"]
+
+
+class Colour(enum.Enum):
+    """How the running call may wait: not at all (sync), or by ``await`` (async)."""
+
+    SYNC = "sync"
+    ASYNC = "async"
+
+
+colour: ContextVar[Colour | None] = ContextVar("resourcekit_colour", default=None)
+"""The colour of the call that runs in this thread or task; ``None`` outside of calls."""
+
+
+@attrs.frozen(kw_only=True)
+class Context:
+    """The surroundings of one call; changes, validations and hooks get it.
+
+    actor: whoever acts, any value of the application; ``None`` for nobody.
+    deadline: the longest time the call may take; ``None``: the data layer's own (5 s unless set).
+    metadata: anything else the application wants to hand down.
+    ends_at: the deadline as a monotonic time in seconds; set when the call starts.
+    """
+
+    actor: Any = None
+    deadline: timedelta | None = None
+    metadata: Mapping[str, object] = attrs.field(factory=dict)
+    ends_at: float | None = None
+
+    def now(self) -> datetime:
+        """Return the present moment by the clock of this call."""
+        return current_clock().now()
+
+    def remaining(self, most: float) -> float:
+        """Return how many seconds are left, at most ``most``, never below zero."""
+        if self.ends_at is None:
+            return most
+        return max(0.0, min(most, self.ends_at - current_clock().monotonic()))
+
+    def merged(self, given: Mapping[str, Any]) -> Context:
+        """Return this context with the given facts in place of its own; a deadline starts to run now."""
+        facts = dict(given)
+        if facts.get("deadline") is not None:
+            ends_at = current_clock().monotonic() + facts["deadline"].total_seconds()
+            # An outer call's deadline holds for what it calls, too.
+            facts["ends_at"] = ends_at if self.ends_at is None else min(ends_at, self.ends_at)
+        return attrs.evolve(self, **facts)
+
+
+_ambient: ContextVar[Context] = ContextVar("resourcekit_context", default=Context())
+
+
+def ambient_context() -> Context:
+    """Return the context that surrounds this line."""
+    return _ambient.get()
+
+
+class context:  # noqa: N801  # a context manager, named as it is used: with context(actor=user):
+    """Set facts for all calls inside a ``with`` block; what is not named stays as it was outside."""
+
+    def __init__(
+        self,
+        base: Context | None = None,
+        *,
+        actor: object = ...,
+        deadline: timedelta | None = None,
+        metadata: Mapping[str, object] | None = None,
+    ) -> None:
+        given: dict[str, object] = {"actor": actor, "deadline": deadline, "metadata": metadata}
+        self._given = {
+            name: value for name, value in given.items() if value is not ... and (value is not None or name == "actor")
+        }
+        self._base = base
+        self._token: Token[Context] | None = None
+
+    def __enter__(self) -> Context:
+        """Make the facts ambient."""
+        merged = (self._base or _ambient.get()).merged(self._given)
+        self._token = _ambient.set(merged)
+        return merged
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Put the outer context back."""
+        if self._token is not None:
+            _ambient.reset(self._token)
+            self._token = None

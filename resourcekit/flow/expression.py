@@ -1,0 +1,407 @@
+"""Expressions over the fields of one record, as plain values; they know neither a store nor a resource.
+
+Their meaning is the same in every data layer, and it is two-valued: ``==`` compares as Python does (``None`` equals
+``None``), an order comparison with ``None`` is false, ``~`` turns true into false and false into true. Text compares
+by code point.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Literal, NoReturn
+
+import attrs
+
+__all__ = [
+    "And",
+    "Argument",
+    "Arithmetic",
+    "Case",
+    "Coalesce",
+    "Compare",
+    "Existing",
+    "Expression",
+    "Field",
+    "Greatest",
+    "In",
+    "Incoming",
+    "IsNone",
+    "Like",
+    "Not",
+    "Now",
+    "Operand",
+    "Or",
+    "Param",
+    "Sort",
+    "Value",
+    "all_of",
+    "any_of",
+    "arg",
+    "as_expression",
+    "case",
+    "children",
+    "coalesce",
+    "existing",
+    "fields_of",
+    "greatest",
+    "incoming",
+    "now",
+    "rebuild",
+    "substitute",
+    "with_fields",
+]
+
+Comparison = Literal["==", "!=", "<", "<=", ">", ">="]
+
+
+class Operand:
+    """Whatever can stand in an expression: gives it Python's operators."""
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> Expression:  # type: ignore[override]  # builds, as SQLAlchemy's columns do
+        """Build "equals"; ``None`` equals ``None``."""
+        return _compare("==", self, other)
+
+    def __ne__(self, other: object) -> Expression:  # type: ignore[override]  # builds
+        """Build "differs from", the exact opposite of ``==``."""
+        return _compare("!=", self, other)
+
+    __hash__ = object.__hash__
+
+    def __lt__(self, other: object) -> Expression:
+        """Build "is less than"; false where one side is ``None``."""
+        return _compare("<", self, other)
+
+    def __le__(self, other: object) -> Expression:
+        """Build "is at most"."""
+        return _compare("<=", self, other)
+
+    def __gt__(self, other: object) -> Expression:
+        """Build "is greater than"."""
+        return _compare(">", self, other)
+
+    def __ge__(self, other: object) -> Expression:
+        """Build "is at least"."""
+        return _compare(">=", self, other)
+
+    def __add__(self, other: object) -> Expression:
+        """Build a sum; ``None`` where one side is ``None``."""
+        return Arithmetic("+", as_expression(self), as_expression(other))
+
+    def __sub__(self, other: object) -> Expression:
+        """Build a difference."""
+        return Arithmetic("-", as_expression(self), as_expression(other))
+
+    def __mul__(self, other: object) -> Expression:
+        """Build a product."""
+        return Arithmetic("*", as_expression(self), as_expression(other))
+
+    def in_(self, options: Iterable[object] | Operand) -> Expression:
+        """Build "is one of": a collection of values, or an argument that holds one."""
+        right = as_expression(options) if isinstance(options, Operand) else Value(tuple(options))
+        return In(as_expression(self), right)
+
+    def is_none(self) -> Expression:
+        """Build "has no value"."""
+        return IsNone(as_expression(self))
+
+    def like(self, pattern: object) -> Expression:
+        r"""Build a text match: ``%`` any run, ``_`` any one character, ``\`` takes the next one literally.
+
+        Case counts, in every store; ``None`` matches nothing.
+        """
+        return Like(as_expression(self), as_expression(pattern))
+
+    def asc(self) -> Sort:
+        """Sort by this, smallest first, ``None`` before all."""
+        return Sort(as_expression(self), descending=False)
+
+    def desc(self) -> Sort:
+        """Sort by this, largest first, ``None`` after all."""
+        return Sort(as_expression(self), descending=True)
+
+
+class Expression(Operand):
+    """A node; combined with ``&``, ``|`` and ``~``."""
+
+    __slots__ = ()
+
+    def __and__(self, other: Expression) -> Expression:
+        """Both hold."""
+        return all_of(self, other)
+
+    def __or__(self, other: Expression) -> Expression:
+        """At least one holds."""
+        return any_of(self, other)
+
+    def __invert__(self) -> Expression:
+        """It does not hold."""
+        return Not(self)
+
+    def __bool__(self) -> NoReturn:
+        """Refuse to be true or false: ``and``, ``or``, ``not`` and chains would drop half of the expression."""
+        msg = "an expression has no truth value; combine with & | ~ and write (a < b) & (b < c)"
+        raise TypeError(msg)
+
+
+@attrs.frozen(eq=False)
+class Field(Expression):
+    """The value of an attribute of the record."""
+
+    name: str
+
+
+@attrs.frozen(eq=False)
+class Value(Expression):
+    """A constant."""
+
+    value: object
+
+
+@attrs.frozen(eq=False)
+class Argument(Expression):
+    """The value of an argument of the action, known when it runs."""
+
+    name: str
+
+
+@attrs.frozen(eq=False)
+class Param(Expression):
+    """A place for a value that is given each time a plan runs; data layers meet these instead of values."""
+
+    name: str
+
+
+@attrs.frozen(eq=False)
+class Now(Expression):
+    """The moment at which the statement runs, by the clock of the call."""
+
+
+@attrs.frozen(eq=False)
+class Existing(Expression):
+    """In a conflict: the attribute of the stored record."""
+
+    name: str
+
+
+@attrs.frozen(eq=False)
+class Incoming(Expression):
+    """In a conflict: the attribute of the record that was to be inserted."""
+
+    name: str
+
+
+@attrs.frozen(eq=False)
+class Compare(Expression):
+    """A comparison of two operands."""
+
+    op: Comparison
+    left: Expression
+    right: Expression
+
+
+@attrs.frozen(eq=False)
+class In(Expression):
+    """Membership; ``options`` is a Value, an Argument or a Param that holds a collection."""
+
+    operand: Expression
+    options: Expression
+
+
+@attrs.frozen(eq=False)
+class IsNone(Expression):
+    """True where the operand has no value."""
+
+    operand: Expression
+
+
+@attrs.frozen(eq=False)
+class Like(Expression):
+    """A text match with wildcards."""
+
+    operand: Expression
+    pattern: Expression
+
+
+@attrs.frozen(eq=False)
+class And(Expression):
+    """True where all parts are."""
+
+    parts: tuple[Expression, ...]
+
+
+@attrs.frozen(eq=False)
+class Or(Expression):
+    """True where any part is."""
+
+    parts: tuple[Expression, ...]
+
+
+@attrs.frozen(eq=False)
+class Not(Expression):
+    """True where the part is false."""
+
+    part: Expression
+
+
+@attrs.frozen(eq=False)
+class Arithmetic(Expression):
+    """A sum, a difference or a product; ``None`` where an operand is ``None``."""
+
+    op: Literal["+", "-", "*"]
+    left: Expression
+    right: Expression
+
+
+@attrs.frozen(eq=False)
+class Coalesce(Expression):
+    """The first part that is not ``None``."""
+
+    parts: tuple[Expression, ...]
+
+
+@attrs.frozen(eq=False)
+class Greatest(Expression):
+    """The largest of the parts that are not ``None``; ``None`` if there is none."""
+
+    parts: tuple[Expression, ...]
+
+
+@attrs.frozen(eq=False)
+class Case(Expression):
+    """One value where a condition holds, another where it does not."""
+
+    when: Expression
+    then: Expression
+    otherwise: Expression
+
+
+@attrs.frozen
+class Sort:
+    """One key of an order. ``None`` counts as smaller than every value."""
+
+    by: Expression
+    descending: bool = False
+
+
+def as_expression(value: object) -> Expression:
+    """Turn a value, an attribute or an expression into an expression."""
+    if isinstance(value, Expression):
+        return value
+    if isinstance(value, Operand):
+        return Field(value.name)  # type: ignore[attr-defined]  # the only operand that is no expression is an attribute
+    return Value(value)
+
+
+def _compare(op: Comparison, left: object, right: object) -> Expression:
+    return Compare(op, as_expression(left), as_expression(right))
+
+
+def all_of(*parts: Expression | None) -> Expression:
+    """All of them hold; ``None`` parts are passed over; of nothing at all, true."""
+    flat = [part for part in parts if part is not None]
+    if len(flat) == 1:
+        return flat[0]
+    return And(tuple(inner for part in flat for inner in (part.parts if isinstance(part, And) else (part,))))
+
+
+def any_of(*parts: Expression) -> Expression:
+    """At least one holds; of nothing at all, false."""
+    if len(parts) == 1:
+        return parts[0]
+    return Or(tuple(inner for part in parts for inner in (part.parts if isinstance(part, Or) else (part,))))
+
+
+def now() -> Expression:
+    """The moment at which the query or the write runs (not the moment at which this line runs)."""
+    return Now()
+
+
+def existing(name: str) -> Expression:
+    """In an upsert: the stored record's attribute."""
+    return Existing(name)
+
+
+def incoming(name: str) -> Expression:
+    """In an upsert: the attribute of the record that came."""
+    return Incoming(name)
+
+
+def coalesce(*parts: object) -> Expression:
+    """The first that is not ``None``."""
+    return Coalesce(tuple(as_expression(part) for part in parts))
+
+
+def greatest(*parts: object) -> Expression:
+    """The largest that is not ``None``."""
+    return Greatest(tuple(as_expression(part) for part in parts))
+
+
+def case(when: Expression, then: object, otherwise: object) -> Expression:
+    """``then`` where ``when`` holds, else ``otherwise``."""
+    return Case(when, as_expression(then), as_expression(otherwise))
+
+
+def children(node: Expression) -> tuple[Expression, ...]:
+    """Return the direct parts of a node, in order."""
+    match node:
+        case And(parts) | Or(parts) | Coalesce(parts) | Greatest(parts):
+            return parts
+        case Compare(_, left, right) | Arithmetic(_, left, right):
+            return (left, right)
+        case In(operand, options):
+            return (operand, options)
+        case Like(operand, pattern):
+            return (operand, pattern)
+        case IsNone(part) | Not(part):
+            return (part,)
+        case Case(when, then, otherwise):
+            return (when, then, otherwise)
+        case _:
+            return ()
+
+
+def rebuild(node: Expression, parts: tuple[Expression, ...]) -> Expression:
+    """Return the same kind of node over other parts (those of ``children``, in the same order)."""
+    match node:
+        case And() | Or() | Coalesce() | Greatest():
+            return type(node)(parts)
+        case Compare(op):
+            return Compare(op, *parts)
+        case Arithmetic(op):
+            return Arithmetic(op, *parts)
+        case In() | Like() | IsNone() | Not() | Case():
+            return type(node)(*parts)
+        case _:
+            return node
+
+
+def arg(name: str) -> Expression:
+    """The value of an argument of the action, in an expression that is written before the action runs."""
+    return Argument(name)
+
+
+def fields_of(node: Expression) -> frozenset[str]:
+    """Return the names of all record fields that an expression reads."""
+    if isinstance(node, (Field, Existing)):
+        return frozenset((node.name,))
+    return frozenset().union(*(fields_of(part) for part in children(node)))
+
+
+def with_fields(node: Expression, given: Mapping[str, Expression]) -> Expression:
+    """Replace fields by expressions, where one is given."""
+    if isinstance(node, Field):
+        return given.get(node.name, node)
+    parts = children(node)
+    return rebuild(node, tuple(with_fields(part, given) for part in parts)) if parts else node
+
+
+def substitute(node: Expression, values: Mapping[str, object]) -> Expression:
+    """Replace each Argument by its value."""
+    if isinstance(node, Argument):
+        return Value(values[node.name])
+    parts = children(node)
+    if not parts:
+        return node
+    return rebuild(node, tuple(substitute(part, values) for part in parts))

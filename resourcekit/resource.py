@@ -1,0 +1,278 @@
+"""Resource, and a short metaclass that only hands over: body in, functions out."""
+
+from __future__ import annotations
+
+import sys
+import weakref
+from collections.abc import Mapping
+from typing import Any, ClassVar, Protocol, cast, dataclass_transform
+
+import attrs
+
+from resourcekit.data_layers.base import DataLayer
+from resourcekit.data_layers.memory import Memory
+from resourcekit.data_layers.requirements import missing_capabilities
+from resourcekit.declarations.attribute import Attr, attribute
+from resourcekit.declarations.core import Core
+from resourcekit.declarations.state import State
+from resourcekit.dsl.compiler import collect, expand, raise_all, transform, unknown_option, verify
+from resourcekit.dsl.entity import Entity
+from resourcekit.dsl.extension import Extension
+from resourcekit.dsl.origin import Origin
+from resourcekit.dsl.scope import Scope
+from resourcekit.engine.interface import caller_for
+from resourcekit.engine.record import describe, new_values
+from resourcekit.engine.runtime import Runtime
+from resourcekit.errors import DeclarationError, did_you_mean
+from resourcekit.plugins import plugin_data_layer, plugin_extension, plugins
+from resourcekit.resource_info import ResourceInfo
+
+__all__ = ["Group", "Resource", "adopt_with", "info", "registered"]
+
+_OPTIONS = ("domain", "data_layer", "extensions", "notifiers", "abstract")
+
+
+class Group(Protocol):
+    """What a resource needs of its domain."""
+
+    def join(self, resource: Any) -> None:
+        """Take a resource in; the group is open again until it is next sealed."""
+
+    def before_first_use(self) -> None:
+        """Seal the group where it is open. Raises what sealing found, each time again."""
+
+
+@dataclass_transform(kw_only_default=True, field_specifiers=(attribute,))
+class ResourceMeta(type):
+    """Turns a class body into a compiled resource."""
+
+    __info__: ResourceInfo
+    __runtime__: Runtime
+
+    def __new__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any) -> ResourceMeta:
+        """Compile the class. Raises DeclarationError, or several together, and leaves no trace of the class then."""
+        resource = super().__new__(cls, name, bases, namespace)
+        frame = sys._getframe(1)  # noqa: SLF001  # the scope of the class statement: what its annotations can see
+        _compile(
+            resource,
+            options,
+            Scope.of_frame(frame).with_names(**{name: resource}),
+            Origin(frame.f_code.co_filename, frame.f_lineno),
+        )
+        return resource
+
+    def __init__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **_options: Any) -> None:
+        """Take no notice of the class options; ``__new__`` has read them."""
+        super().__init__(name, bases, namespace)
+
+
+def _compile(resource: ResourceMeta, given: Mapping[str, Any], scope: Scope, origin: Origin) -> None:
+    """Lead a class through its stages: DECLARED, COLLECTED, TRANSFORMED, FROZEN, VERIFIED."""
+    for option in given:
+        if option not in _OPTIONS:
+            raise unknown_option(resource.__name__, option, _OPTIONS, origin)
+    options, extensions, inherited = _declared(resource, given, origin)
+    state = State(
+        name=resource.__name__,
+        module=resource.__module__,
+        doc=resource.__doc__ or "",
+        origin=origin,
+        entities=inherited,
+        options=options,
+        extensions={type(extension): extension for extension in extensions},
+    )
+    collected = cast("State", collect(resource, state, scope, extensions))
+    if given.get("abstract"):
+        resource.__info__ = _freeze(collected)
+        return
+    finished = cast("State", transform(collected, extensions))
+    frozen = _freeze(finished)
+    layer = cast("DataLayer", options["data_layer"])
+    raise_all([*verify(frozen, across=False), *(found.as_error(frozen.name) for found in missing_capabilities(frozen, layer))])
+    _hang(resource, frozen, layer)
+    _register(resource, options.get("domain"))
+
+
+def _declared(
+    resource: ResourceMeta, given: Mapping[str, Any], origin: Origin
+) -> tuple[dict[str, Any], tuple[Extension, ...], dict[str, Entity]]:
+    """Return options, extensions and entities: what the class statement names, over what its bases bring."""
+    options: dict[str, Any] = {}
+    entities: dict[str, Entity] = {}
+    brought: dict[type[Extension], Extension] = {}
+    for base in reversed(resource.__mro__[1:]):
+        facts = base.__dict__.get("__info__")
+        if facts is None:
+            continue
+        linked = base.__dict__.get("__extension__")
+        options.update(facts.options)
+        entities.update({entity.name: entity if linked is None else _brought_by(linked, entity) for entity in facts.entities})
+        brought.update({kind: value for kind, value in facts.extensions.items() if not isinstance(value, (Core, DataLayer))})
+        if linked is not None:
+            brought.setdefault(linked, linked())
+    options.update({name: value for name, value in given.items() if name not in ("extensions", "abstract")})
+    options["data_layer_is_named"] = options.get("data_layer") is not None
+    layer = _read_layer(options.get("data_layer"), resource.__name__, origin)
+    options["data_layer"] = layer
+    named = [_read_extension(each, resource.__name__, origin) for each in given.get("extensions", ())]
+    brought = {kind: value for kind, value in brought.items() if kind not in {type(extension) for extension in named}}
+    return options, expand((Core(), layer, *brought.values(), *named)), entities
+
+
+def _brought_by(extension: type[Extension], entity: Entity) -> Entity:
+    """Say of a template's entity that the extension declared it, also where the template is subclassed."""
+    return attrs.evolve(entity, origin=attrs.evolve(entity.origin, declared_by=extension.__name__))
+
+
+def _read_layer(given: Any, resource: str, origin: Origin) -> DataLayer:
+    """Return the data layer that was named: an instance, a class, a name, a URL, or nothing (Memory)."""
+    if given is None:
+        return Memory()
+    if isinstance(given, str):
+        scheme = given.partition(":")[0].partition("+")[0]
+        kind = plugin_data_layer(scheme)
+        if kind is not None:
+            return cast("DataLayer", kind(given) if ":" in given else kind())
+        known = {name for plugin in plugins() for name in plugin.data_layers}
+        raise DeclarationError(
+            "RK008",
+            f"no plugin serves the data layer {scheme!r}",
+            resource=resource,
+            path=("data_layer",),
+            origin=origin,
+            hint=did_you_mean(scheme, known) or "Give a data layer itself, for example SQL(...) or Memory().",
+        )
+    layer = given() if isinstance(given, type) and issubclass(given, DataLayer) else given
+    if isinstance(layer, DataLayer):
+        return layer
+    what = f"data_layer must be a data layer, is {type(given).__name__}"
+    hint = "Give Memory(), SQL(...), or another DataLayer."
+    raise DeclarationError("RK008", what, resource=resource, path=("data_layer",), origin=origin, hint=hint)
+
+
+def _read_extension(given: Any, resource: str, origin: Origin) -> Extension:
+    """Return the extension that was named: an instance, a class, or a registered name."""
+    found = plugin_extension(given) if isinstance(given, str) else given
+    if isinstance(found, type) and issubclass(found, Extension):
+        return found()
+    if isinstance(found, Extension):
+        return found
+    if isinstance(given, str):
+        known = {name for plugin in plugins() for name in plugin.extensions}
+        hint = f"{did_you_mean(given, known)} See the installed ones with: resourcekit plugins.".strip()
+        what = f"no plugin registered an extension named {given!r}"
+        raise DeclarationError("RK007", what, resource=resource, path=("extensions",), origin=origin, hint=hint)
+    what = f"an extension must be an Extension class, an instance or a name, is {type(given).__name__}"
+    hint = "Write extensions=[TokenResource] or extensions=[TokenResource(...)]."
+    raise DeclarationError("RK007", what, resource=resource, path=("extensions",), origin=origin, hint=hint)
+
+
+def _freeze(state: State) -> ResourceInfo:
+    return ResourceInfo(
+        name=state.name,
+        module=state.module,
+        doc=state.doc,
+        origin=state.origin,
+        entities=tuple(state.entities.values()),
+        extensions=state.extensions,
+        options=state.options,
+        persisted=state.persisted,
+        functions=state.functions,
+        history=state.history,
+    )
+
+
+def _hang(resource: ResourceMeta, facts: ResourceInfo, layer: DataLayer) -> None:
+    """Put fields, actions and functions on the class, in this order: a function owns its name."""
+    resource.__info__ = facts
+    resource.__runtime__ = Runtime(resource, facts, lambda: layer.bind(facts), lambda: None)
+    for name, fact in facts.attributes.items():
+        setattr(resource, name, Attr[Any](fact, name))
+    for name, action in facts.actions.items():
+        setattr(resource, name, caller_for(resource, action))
+    for name, function in facts.functions.items():
+        setattr(resource, name, function)
+    if not layer.binds_late:
+        _ = resource.__runtime__.store  # bound here, so that what a store cannot keep is refused with the class
+
+
+_registry: weakref.WeakValueDictionary[tuple[str, str], ResourceMeta] = weakref.WeakValueDictionary()
+_unclaimed: list[weakref.ref[ResourceMeta]] = []
+_adopter: list[Group] = []
+
+
+def _register(resource: ResourceMeta, group: Group | None) -> None:
+    """Make a finished class known; one declared again under the same name takes the place of the old one."""
+    _registry[resource.__module__, resource.__qualname__] = resource
+    if group is None and not _adopter:
+        _unclaimed.append(weakref.ref(resource))
+    else:
+        (group or _adopter[0]).join(resource)
+
+
+def adopt_with(group: Group) -> None:
+    """Let a group take all resources that name no domain, those declared before included."""
+    _adopter[:] = [group]
+    for reference in _unclaimed:
+        if (resource := reference()) is not None:
+            group.join(resource)
+    _unclaimed.clear()
+
+
+def registered() -> tuple[Any, ...]:
+    """Return all resources that are declared and not abstract, in the order of declaration."""
+    return tuple(_registry.values())
+
+
+class Resource(metaclass=ResourceMeta, abstract=True):
+    """The base of all resources: subclass it and declare.
+
+    A record is a frozen value: it is equal to another of its class with the same values, and is changed by actions
+    only. ``Ticket(...)`` makes a record that is not stored; it raises Invalid for what is wrong.
+    """
+
+    __info__: ClassVar[ResourceInfo]
+    __runtime__: ClassVar[Runtime]
+
+    def __init__(self, **values: Any) -> None:
+        object.__setattr__(self, "__dict__", new_values(type(self).__runtime__, values))
+
+    def __setattr__(self, name: str, value: object) -> None:
+        """Refuse, and name the way."""
+        raise AttributeError(_how_to_change(type(self), name))
+
+    def __delattr__(self, name: str) -> None:
+        """Refuse, and name the way."""
+        raise AttributeError(_how_to_change(type(self), name))
+
+    def __eq__(self, other: object) -> bool:
+        """Compare by class and values."""
+        return vars(self) == vars(other) if type(self) is type(other) else NotImplemented
+
+    def __hash__(self) -> int:
+        """Hash by class and primary key."""
+        return hash((type(self), *(self.__dict__.get(name) for name in type(self).__info__.primary_key)))
+
+    def __repr__(self) -> str:
+        """Show the values, without sensitive ones."""
+        return describe(type(self).__info__, self.__dict__)
+
+
+def _how_to_change(resource: Any, name: str) -> str:
+    facts: ResourceInfo = resource.__info__
+    updates = [action.name for action in facts.actions.values() if action.kind == "update"]
+    way = (
+        f"use an update action: {', '.join(f'{facts.name}.{update}' for update in updates)}"
+        if updates
+        else "declare an update action"
+    )
+    return f"records of {facts.name} do not change; to write {name!r}, {way}"
+
+
+def info(resource: Any) -> ResourceInfo:
+    """Return the read-only facts of a resource: ``info(Ticket).attributes``, ``info(Ticket).actions``."""
+    facts = getattr(resource, "__info__", None)
+    if not isinstance(facts, ResourceInfo):
+        msg = f"{resource!r} is no resource class"
+        raise TypeError(msg)
+    return facts

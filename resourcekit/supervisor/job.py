@@ -1,0 +1,224 @@
+"""One service of one resource: runs it, one run at a time, and remembers how it went. It knows no worker."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable
+from concurrent import futures
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import attrs
+
+from resourcekit.dsl.service import Service, ServiceContext
+from resourcekit.engine.drive import drive
+from resourcekit.errors import WrongColour
+from resourcekit.flow.clock import current_clock
+from resourcekit.flow.context import Colour, colour
+from resourcekit.supervisor.scheduling import Scheduling
+from resourcekit.supervisor.status import ServiceState, ServiceStatus
+from resourcekit.telemetry import logger
+
+__all__ = ["Job", "is_cancellation"]
+
+_log = logger("supervisor")
+
+
+@attrs.define(eq=False, kw_only=True)
+class Job:
+    """A service with its schedule and its history.
+
+    options: of the extension that brought the service. observe: called after each run, in the thread of the run.
+    due: when it runs next, by the monotonic clock; ``None`` while nobody will run it.
+    """
+
+    resource: Any
+    options: Any
+    service: Service
+    name: str
+    interval: timedelta
+    scheduling: Scheduling
+    observe: Callable[[ServiceStatus], object] | None = None
+    due: float | None = attrs.field(default=None, init=False)
+    _wake: Callable[[], None] | None = attrs.field(default=None, init=False)
+    _crashed: bool = attrs.field(default=False, init=False)
+    _known: ServiceStatus = attrs.field(init=False)
+    _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
+    _ending: futures.Future[None] | None = attrs.field(default=None, init=False)
+    _runner: tuple[int, object] = attrs.field(default=(0, None), init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Know nothing yet."""
+        self._known = ServiceStatus(resource=self.resource, service=self.name, state="stopped", interval=self.interval)
+
+    def __str__(self) -> str:
+        """``Expunger of Token``, as log lines call it."""
+        return f"{self.name} of {self.resource.__name__}"
+
+    def renewed(self) -> Job:
+        """Return this job without history or schedule, for a process that was forked."""
+        return Job(
+            resource=self.resource,
+            options=self.options,
+            service=self.service,
+            name=self.name,
+            interval=self.interval,
+            scheduling=self.scheduling,
+            observe=self.observe,
+        )
+
+    def plan(self, wake: Callable[[], None]) -> None:
+        """Make the first run due soon, and tell the worker, who is known by how it is woken."""
+        with self._lock:
+            self.due = self.scheduling.first(current_clock().monotonic(), self.interval.total_seconds())
+            self._wake, self._crashed = wake, False
+        wake()
+
+    def retire(self, wake: Callable[[], None], *, crashed: bool = False) -> None:
+        """Make no run due, unless another worker has taken over; a run that is going on ends as it likes."""
+        with self._lock:
+            if self._wake == wake:
+                self.due, self._wake, self._crashed = None, None, crashed
+
+    def claim(self) -> bool:
+        """Become the one who may run it now; false where somebody else is."""
+        with self._lock:
+            if self._ending is not None:
+                return False
+            self._ending = futures.Future()
+            # Running from the outset, so that nobody who waits for it can cancel it.
+            self._ending.set_running_or_notify_cancel()
+            self._runner = _here()
+            return True
+
+    async def claim_when_free(self) -> None:
+        """Wait until the run that is going on has ended, and become the one who may run it.
+
+        Raises WrongColour where that run can only go on once this call has returned.
+        """
+        while not self.claim():
+            with self._lock:
+                ending, (thread, task) = self._ending, self._runner
+            if ending is None:
+                continue
+            if (thread, task) == _here() or (thread == threading.get_ident() and colour.get() is Colour.SYNC):
+                msg = f"{self} is running in this very thread, so that waiting for it would never end; await run_now.aio from another task"
+                raise WrongColour(msg)
+            await settled([ending], None)
+
+    async def run(self, should_stop: Callable[[], bool]) -> object:
+        """Do the work once and return its result; whoever calls holds the claim, which ends with the run.
+
+        Raises whatever the service raises; the run is recorded as failed then, unless it was cancelled from outside.
+        """
+        clock = current_clock()
+        started, began = clock.now(), clock.monotonic()
+        self._known = attrs.evolve(self._known, running_since=started)
+
+        async def work() -> object:
+            return await self.service.run(ServiceContext(resource=self.resource, options=self.options, should_stop=should_stop))
+
+        facts: dict[str, Any] = {}
+        try:
+            # In a sync call driven on its own, so that a service that suspends fails alone.
+            result = drive(work()) if colour.get() is Colour.SYNC else await work()
+            facts = {"failures": 0, "last_error": "", "last_result": result, "last_success": started}
+        except BaseException as error:
+            failures = self._known.failures + (not is_cancellation(error))
+            facts = {"failures": failures, "last_error": type(error).__name__}
+            raise
+        finally:
+            self._end(began, clock.monotonic(), {**facts, "last_run": started})
+        return result
+
+    def _end(self, began: float, ended: float, facts: dict[str, Any]) -> None:
+        """Record a run, set the next one, and let go of the claim."""
+        interval = self.interval.total_seconds()
+        with self._lock:
+            runs = self._known.runs + 1
+            known = attrs.evolve(self._known, **facts, runs=runs, running_since=None, last_seconds=ended - began)
+            if self.due is not None and known.failures > self._known.failures:
+                self.due = self.scheduling.after_failure(ended, known.failures, interval)
+            elif self.due is not None:
+                self.due = self.scheduling.after_success(began, ended, interval)
+            self._known, ending, self._ending = known, self._ending, None
+            wake = self._wake
+        if ending is not None:
+            ending.set_result(None)
+        if wake is not None:
+            wake()
+        self._tell()
+
+    def _tell(self) -> None:
+        status = self.status()
+        if status.failures:
+            _log.warning(
+                "%s failed with %s, %d times in a row; next try at %s", self, status.last_error, status.failures, status.next_due
+            )
+        else:
+            _log.debug("%s ran for %.3f s; next run at %s", self, status.last_seconds, status.next_due)
+        if self.observe is not None:
+            try:
+                self.observe(status)
+            except Exception as error:  # an onlooker cannot undo a run
+                _log.error("the on_run of %s failed with %s", self, type(error).__name__)
+
+    def status(self) -> ServiceStatus:
+        """Return what is known of it now."""
+        clock = current_clock()
+        with self._lock:
+            due, known = self.due, self._known
+            return attrs.evolve(
+                known, state=self._state(), next_due=None if due is None else _later(clock.now(), due - clock.monotonic())
+            )
+
+    def _state(self) -> ServiceState:
+        if self._ending is not None:
+            return "running"
+        if self.due is None:
+            return "crashed" if self._crashed else "stopped"
+        return "backing off" if self._known.failures else "waiting"
+
+
+def _later(now: datetime, seconds: float) -> datetime:
+    try:
+        return now + timedelta(seconds=seconds)
+    except OverflowError:  # an interval of thousands of years
+        return datetime.max.replace(tzinfo=UTC)
+
+
+def _here() -> tuple[int, object]:
+    """Return the thread, and the task if one runs in it."""
+    asyncio = sys.modules.get("asyncio")  # not imported here: without it there is no task
+    try:
+        task = None if asyncio is None else asyncio.current_task()
+    except RuntimeError:
+        task = None
+    return threading.get_ident(), task
+
+
+def is_cancellation(error: BaseException) -> bool:
+    """Tell whether somebody outside ends the task (or closes the coroutine); a service that raises so itself has failed."""
+    if isinstance(error, GeneratorExit):
+        return True
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is None or not isinstance(error, asyncio.CancelledError) or colour.get() is Colour.SYNC:
+        return False
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+async def settled(ends: list[futures.Future[None]], seconds: float | None) -> None:
+    """Wait, in the colour of the call and in real time, until all have ended; ``None``: as long as it takes."""
+    if colour.get() is Colour.SYNC:
+        futures.wait(ends, seconds)
+        return
+    import asyncio
+
+    waiting = [asyncio.wrap_future(end) for end in ends]
+    try:
+        await asyncio.wait(waiting, timeout=seconds)
+    finally:
+        for one in waiting:
+            one.cancel()

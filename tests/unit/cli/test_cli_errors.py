@@ -1,0 +1,84 @@
+"""What the command says when it is used wrongly: one readable block, exit code 2."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+
+def test_an_error_is_one_block_without_a_traceback(run):
+    """What, where and what to do; exit code 2."""
+    result = run("explain", "helpdesk_app:Tickt")
+
+    assert 2 == result.exit_code
+    assert ["error[RK073]: helpdesk_app has no attribute 'Tickt'", "  where: helpdesk_app", "  do: Did you mean 'Ticket'?"] == (
+        result.output.splitlines()
+    )
+
+
+@pytest.mark.parametrize("way", ["option", "environment"])
+def test_a_traceback_can_be_asked_for(run, monkeypatch, way):
+    """``--traceback`` and RESOURCEKIT_TRACEBACK=1 show the place; the exit code stays 2."""
+    if way == "environment":
+        monkeypatch.setenv("RESOURCEKIT_TRACEBACK", "1")
+    result = run(*(["--traceback"] if way == "option" else []), "explain", "nowhere")
+
+    assert 2 == result.exit_code
+    assert "Traceback" in result.output
+    assert "RK072" in result.output
+
+
+def test_several_errors_come_together(run, folder):
+    """All that is wrong with a declaration is told at once."""
+    (folder / "wrong.py").write_text(
+        "from __future__ import annotations\n"
+        "from resourcekit import Attr, Resource, attribute, create, index\n"
+        "class Ticket(Resource):\n"
+        "    id: Attr[int] = attribute(primary_key=True)\n"
+        "    submit = create(accept=['subject'])\n"
+        "    recent = index('status')\n"
+    )
+    output = run("doctor", "wrong").output
+
+    assert {"error[RK042]", "error[RK043]"} == {line.split(":")[0] for line in output.splitlines() if line.startswith("error")}
+    assert "Ticket › actions › submit · wrong.py:5, declared by you" in output
+
+
+@pytest.mark.parametrize("words", [["explain"], ["doctor", "a", "b"], ["nothing"], ["supervise", "x", "--stop-timeout", "-1"]])
+def test_wrong_usage_is_exit_code_two(run, words):
+    """Missing, superfluous and unknown words."""
+    assert 2 == run(*words).exit_code
+
+
+def test_nothing_to_supervise_is_exit_code_two(run, folder):
+    """A module whose resources bring no service says what to write."""
+    (folder / "plain.py").write_text(
+        "from __future__ import annotations\n"
+        "from resourcekit import Attr, Resource, attribute\n"
+        "class Ticket(Resource):\n"
+        "    id: Attr[int] = attribute(primary_key=True)\n"
+    )
+    result = run("supervise", "plain")
+
+    assert 2 == result.exit_code
+    assert "error[RK074]" in result.output
+
+
+def test_python_dash_m_is_the_same_command(folder):
+    """It finds a module of the current folder, in a real process whose output is a pipe."""
+    command = [sys.executable, "-m", "resourcekit", "explain", "helpdesk_app:Ticket"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True, cwd=folder)
+
+    assert done.stdout.startswith("helpdesk_app.Ticket\n")
+
+
+def test_a_pipe_that_cannot_show_a_sign_gets_another(folder):
+    """Under an encoding without the middle dot the command does not fail."""
+    command = [sys.executable, "-m", "resourcekit", "explain", "helpdesk_app:Ticket"]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, capture_output=True, timeout=60, check=False, cwd=folder, env=environment)
+
+    assert (0, b"") == (done.returncode, done.stderr)

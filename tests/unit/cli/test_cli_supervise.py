@@ -1,0 +1,47 @@
+"""``resourcekit supervise`` as a process of its own, ended by signals."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def start(folder: Path, *words: str) -> subprocess.Popen[str]:
+    """Start the command in that folder, and leave it running."""
+    command = [sys.executable, "-m", "resourcekit", "supervise", "helpdesk_app", *words]
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    return subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_tells_each_run_and_stops_at_a_signal(folder, number):
+    """A line for each service and each run, good or failed, without the error's text; a clean end with exit code 0."""
+    with start(folder) as process:
+        lines = [process.stdout.readline() for _ in range(4)]
+        process.send_signal(number)
+        rest, errors = process.communicate(timeout=30)
+
+    assert lines[0].startswith("Count of Ticket: every 0:00:01, first at ")
+    assert "Count of Ticket returned 1 after" in lines[2]
+    assert "Count of Ticket failed with OSError (1 in a row) after" in lines[3]
+    assert rest.endswith(f"{number.name}: stopping\nStopped.\n")
+    assert ("", 0) == (errors, process.returncode)
+
+
+def test_a_run_that_hangs_does_not_hold_it_up(folder):
+    """After ``--stop-timeout`` it ends all the same, and exit code 1 tells."""
+    app = folder / "helpdesk_app.py"
+    app.write_text(app.read_text().replace("self.runs += 1", "import time; print('begun'); time.sleep(60)"))
+    with start(folder, "--stop-timeout", "0.1") as process:
+        lines = [process.stdout.readline() for _ in range(3)]
+        process.send_signal(signal.SIGTERM)
+        rest, _ = process.communicate(timeout=30)
+
+    assert "begun\n" == lines[2]
+    assert "left behind" in rest
+    assert 1 == process.returncode
