@@ -34,10 +34,10 @@ async def examine(*targets: object) -> tuple[Finding, ...]:
     found = [*_broken_plugins(), *_declarations(resources)]
     for resource in resources:
         facts = resource.__info__
-        found += (_placed(finding, facts.name) for finding in await _health(resource))
+        found += (_placed(finding, facts.qualified_name) for finding in await _health(resource))
         for options in facts.extensions.values():
             for kind in options.checks:
-                found += (_placed(finding, facts.name) for finding in await _checked(kind, facts, options))
+                found += (_placed(finding, facts.qualified_name) for finding in await _checked(kind, facts, options))
     return tuple(sorted(dict.fromkeys(found), key=lambda finding: _GRAVITY[finding.level]))
 
 
@@ -69,7 +69,7 @@ def _declarations(resources: tuple[Any, ...]) -> Iterator[Finding]:
         for options in facts.extensions.values():
             for verifier in options.verifiers:
                 told = verifier().verify(facts, options)
-                yield from (_placed(finding, facts.name) for finding in told if finding.level != "error")
+                yield from (_placed(finding, facts.qualified_name) for finding in told if finding.level != "error")
 
 
 def _refused(error: BaseException) -> Iterator[Finding]:

@@ -87,7 +87,7 @@ def test_memory_is_found():
     """Records kept in one process are a warning, RK150, with the cure and the name of the resource."""
     (found,) = doctor(declare(layer=Memory()))
 
-    assert ("RK150", "warning", "Ticket") == (found.id, found.level, found.resource)
+    assert ("RK150", "warning", "test_doctor.Ticket") == (found.id, found.level, found.resource)
     assert found.cure
 
 
@@ -96,7 +96,7 @@ def test_findings_of_checks_and_stores_carry_their_resource():
     layer = Sound(found=(finding(id="XX002"),))
     found = doctor(declare(layer=layer, checks=[check([finding(), finding(resource="Other")])]))
 
-    assert {("XX002", "Ticket"), ("XX001", "Ticket"), ("XX001", "Other")} == {(one.id, one.resource) for one in found}
+    assert {("XX002", "test_doctor.Ticket"), ("XX001", "test_doctor.Ticket"), ("XX001", "Other")} == {(one.id, one.resource) for one in found}
 
 
 def test_the_gravest_come_first_and_each_once():
@@ -183,7 +183,7 @@ def test_warnings_of_verifiers_are_told():
         def verify(self, info, options):
             return [finding("warning")]
 
-    assert [("XX001", "Ticket")] == [(one.id, one.resource) for one in doctor(declare(verifiers=[Warns]))]
+    assert [("XX001", "test_doctor.Ticket")] == [(one.id, one.resource) for one in doctor(declare(verifiers=[Warns]))]
 
 
 def test_a_broken_plugin_is_found(monkeypatch):

@@ -240,7 +240,6 @@ class MemoryStore(Store):
             Finding(
                 id="RK150",
                 level="warning",
-                resource=self.info.name,
                 what="its records are kept in the memory of one process",
                 why="They are gone at a restart, and no other process sees them.",
                 cure='Keep them in a database, for example data_layer=SQL("sqlite:///app.db").',

@@ -72,6 +72,9 @@ class Room(ABC):
     drivers: tuple[str, str]
     """Driver names for a sync and for an async engine, as they stand in a URL."""
 
+    talkative: tuple[str, ...] = ()
+    """Loggers of drivers that write the values of statements into their lines."""
+
     errors: tuple[type[Exception], ...]
     """What the drivers raise."""
 

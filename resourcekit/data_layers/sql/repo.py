@@ -20,6 +20,7 @@ from sqlalchemy.pool import NullPool
 from resourcekit.data_layers.sql.async_pool import LoopPools
 from resourcekit.data_layers.sql.dialect import Room
 from resourcekit.data_layers.sql.pool import ThreadPool
+from resourcekit.data_layers.sql.quiet import hush
 from resourcekit.data_layers.sql.sqlite import SQLiteRoom
 from resourcekit.errors import DeclarationError
 
@@ -122,6 +123,8 @@ class Repo:
             with home.lock:
                 if home.async_pools is None:
                     given = self._async_engine
+                    for logger in self.room.talkative:
+                        hush(logger)
                     # Connections are kept by us, for each loop; SQLAlchemy's pool must not carry them to another loop.
                     engine = given or create_async_engine(self.url.set(drivername=self.room.drivers[1]), poolclass=NullPool)
                     home.async_pools = LoopPools(engine, self.room, self.seconds, keep=given is None)

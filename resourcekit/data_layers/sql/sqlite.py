@@ -39,6 +39,7 @@ class SQLiteRoom(Room):
 
     name = "sqlite"
     drivers = ("sqlite", "sqlite+aiosqlite")
+    talkative = ("aiosqlite",)
     greatest = "max"
     errors = (sqlite3.Error,)
 

@@ -18,7 +18,7 @@ def test_doctor_prints_each_finding_with_its_cure(run):
     result = run("doctor", "helpdesk_app")
 
     assert 1 == result.exit_code
-    assert result.output.startswith("warning RK150 Ticket\n  what: ")
+    assert result.output.startswith("warning RK150 helpdesk_app.Ticket\n  what: ")
     assert "\n  cure: Keep them in a database" in result.output
     assert result.output.endswith("\n1 warning\n")
 
