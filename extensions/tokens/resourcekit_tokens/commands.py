@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from resourcekit.errors import ResourcekitError
 from resourcekit.extending import find_resources
 from resourcekit_tokens.errors import InvalidToken
 from resourcekit_tokens.results import ExpungeResult
@@ -37,10 +39,21 @@ class _Target(click.ParamType[Any]):
         return found[0]
 
 
+def _keep_off(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> None:
+    if value:  # never repeated: it may be the token
+        raise click.UsageError("A token is never taken from the command line: pipe it in, or name its --file.", ctx)
+
+
 _target = click.argument("target", metavar="APP:TOKEN", type=_Target())
 _file = click.option(
     "--file", "file", type=click.File("r"), default="-", help="File that holds the token; standard input unless given."
 )
+_no_more = click.argument("surplus", nargs=-1, metavar="", callback=_keep_off, expose_value=False)
+
+
+def _on_a_token(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command what all commands on a token take: the resource, and where the token is read from."""
+    return _target(_no_more(_file(command)))
 
 
 def _read(file: Any) -> str:
@@ -73,8 +86,7 @@ def issue(target: Any, subject: str, purpose: str, minutes: float | None) -> Non
 
 
 @token.command()
-@_target
-@_file
+@_on_a_token
 def check(target: Any, file: Any) -> None:
     """Say whether a token is revoked; exit code 1 if it is."""
     revoked = target.token_revoked(_read(file))
@@ -83,8 +95,7 @@ def check(target: Any, file: Any) -> None:
 
 
 @token.command()
-@_target
-@_file
+@_on_a_token
 @click.option("--reason", help="Why; kept with the record.")
 @click.option("--keep-family", is_flag=True, help="Let the other tokens of the same sign-in live on.")
 def revoke(target: Any, file: Any, reason: str | None, keep_family: bool) -> None:  # a click flag
@@ -100,8 +111,7 @@ def revoke(target: Any, file: Any, reason: str | None, keep_family: bool) -> Non
 
 
 @token.command()
-@_target
-@_file
+@_on_a_token
 @click.option("--purpose", required=True, help="What the token must be for.")
 def consume(target: Any, file: Any, purpose: str) -> None:
     """Use up a token that is good for one use."""
@@ -114,8 +124,7 @@ def consume(target: Any, file: Any, purpose: str) -> None:
 
 
 @token.command()
-@_target
-@_file
+@_on_a_token
 def explain(target: Any, file: Any) -> None:
     """Say why a token is, or is not, revoked; exit code 1 if it is."""
     verdict = target.explain(token=_read(file))
@@ -132,12 +141,26 @@ def explain(target: Any, file: Any) -> None:
 @click.option("--dry-run", is_flag=True, help="Count what would go, remove nothing.")
 def expunge(app: str, dry_run: bool) -> None:  # a click flag
     """Remove the expired records of every token resource in APP, once; for cron and Kubernetes."""
-    for resource in find_resources(app):
-        if not _is_token_resource(resource):
-            continue
-        result = resource.expunge_expired(dry_run=True) if dry_run else _sweep(resource)
-        word = "would go" if dry_run else f"gone in {result.batches} batches"
-        click.echo(f"{resource.__info__.qualified_name}: {result.removed} {word}, {result.seconds:.2f} s")
+    resources = [resource for resource in find_resources(app) if _is_token_resource(resource)]
+    if not resources:
+        raise click.UsageError(f"{app} has no token resource.")
+    failed = False
+    for resource in resources:
+        name = resource.__info__.qualified_name
+        try:
+            result = resource.expunge_expired(dry_run=True) if dry_run else _sweep(resource)
+        except ResourcekitError as error:  # the others are swept all the same
+            failed = True
+            click.echo(f"{name}: failed: {type(error).__name__}: {error}", err=True)
+        else:
+            click.echo(f"{name}: {_told(result, dry_run=dry_run)}, {result.seconds:.2f} s")
+    sys.exit(_FOUND if failed else 0)
+
+
+def _told(result: ExpungeResult, *, dry_run: bool) -> str:
+    if dry_run:
+        return f"{result.removed} would go"
+    return f"{result.removed} gone in {result.batches} batch{'' if result.batches == 1 else 'es'}"
 
 
 def _is_token_resource(resource: Any) -> bool:
