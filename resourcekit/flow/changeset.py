@@ -36,6 +36,11 @@ class Hooks:
 _NO_HOOKS = Hooks()
 
 
+def _names(values: Mapping[str, Any]) -> str:
+    # A changeset knows no attribute, so it cannot tell which values are sensitive: it shows none.
+    return f"<{', '.join(values)}>"
+
+
 @attrs.frozen(eq=False)
 class Changeset:
     """The values to write and where they come from. Every method returns a new changeset.
@@ -47,17 +52,19 @@ class Changeset:
     record: the record as it was read; ``None`` for creates, and for updates that need not read.
     condition: what must hold of the stored record besides its key, else StaleRecord.
     findings: what is wrong so far.
+
+    Its ``repr`` shows the names of arguments and values, never the values themselves.
     """
 
     kind: Literal["create", "update", "destroy"]
-    arguments: Mapping[str, Any] = _NOTHING
-    values: Mapping[str, Any] = _NOTHING
-    atomics: Mapping[str, Expression] = _NOTHING
+    arguments: Mapping[str, Any] = attrs.field(default=_NOTHING, repr=_names)
+    values: Mapping[str, Any] = attrs.field(default=_NOTHING, repr=_names)
+    atomics: Mapping[str, Expression] = attrs.field(default=_NOTHING, repr=_names)
     record: Any = None
-    condition: Expression | None = None
+    condition: Expression | None = attrs.field(default=None, repr=False)
     findings: tuple[FieldFinding, ...] = ()
     hooks: Hooks = _NO_HOOKS
-    metadata: Mapping[str, Any] = _NOTHING
+    metadata: Mapping[str, Any] = attrs.field(default=_NOTHING, repr=_names)
 
     def set(self, **values: object) -> Changeset:
         """Write these values."""
