@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import itertools
 import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -67,11 +68,18 @@ def read_material(algorithm: str, source: object, *, kid: str | None) -> Materia
 
 
 def is_guessable(material: Material) -> bool:
-    """Whether a secret looks like something a person typed: hardly any different characters, or an overused word."""
+    """Whether a secret looks typed: few different characters, a repetition, a run like ``abcdef``, an overused word."""
     secret = material.verifying
     if not isinstance(secret, bytes):
         return False
-    return len(set(secret)) < _FEW_BYTES or any(word in secret.lower() for word in _OVERUSED_WORDS)
+    repeats = any(secret[period:] == secret[:-period] for period in range(1, len(secret) // 2 + 1))
+    neighbours = sum(abs(one - other) <= 1 for one, other in itertools.pairwise(secret))
+    return (
+        len(set(secret)) < _FEW_BYTES
+        or repeats
+        or neighbours > len(secret) // 2  # of random characters, one pair in twenty
+        or any(word in secret.lower() for word in _OVERUSED_WORDS)
+    )
 
 
 def public_jwk(material: Material) -> dict[str, str] | None:
