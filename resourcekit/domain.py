@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 from resourcekit.dsl.compiler import raise_all, verify
@@ -20,10 +20,13 @@ class Domain:
 
     It is sealed before the first use of any of its resources: verifiers that look across resources run then, once for
     the members of that moment. What they find is raised at each use until the group changes.
+
+    watchers: called with each resource that joins, before anybody can use it.
     """
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.watchers: list[Callable[[Any], object]] = []
         self._members: list[weakref.ref[Any]] = []
         self._sealed = False
         self._error: DeclarationError | None = None
@@ -31,17 +34,24 @@ class Domain:
 
     @property
     def resources(self) -> tuple[Any, ...]:
-        """The members, in the order of declaration; of classes declared again, the last one."""
-        current = set(map(id, registered()))
-        members = (reference() for reference in self._members)
-        return tuple(member for member in members if member is not None and id(member) in current)
+        """The members, in the order of declaration; of classes declared again in this domain, the last one."""
+        alive = [member for reference in self._members if (member := reference()) is not None]
+        latest = {member.__info__.qualified_name: member for member in alive}
+        return tuple(member for member in alive if latest[member.__info__.qualified_name] is member)
 
     def join(self, resource: Any) -> None:
         """Take a resource in; the domain is open again until the next use."""
         with self._lock:
             self._members.append(weakref.ref(resource))
-            self._sealed, self._error = False, None
+            self.reopen()
             resource.__runtime__.ready = self.before_first_use
+            for watch in self.watchers:
+                watch(resource)
+
+    def reopen(self) -> None:
+        """Let the domain be sealed anew before the next use, because a member, or where one is kept, has changed."""
+        with self._lock:
+            self._sealed, self._error = False, None
 
     def before_first_use(self) -> None:
         """Seal the domain where it is open. Raises what sealing found, each time again."""
@@ -84,6 +94,8 @@ def _shared_places(members: tuple[Any, ...]) -> list[DeclarationError]:
     places: dict[Hashable, Any] = {}
     errors: list[DeclarationError] = []
     for resource in registered():
+        if resource not in members and not resource.__runtime__.is_bound:
+            continue  # another domain's, with a setting that is read when that one is sealed
         place = resource.__runtime__.store.place
         other = resource if place is None else places.setdefault(place, resource)
         if other is not resource and (resource in members or other in members):

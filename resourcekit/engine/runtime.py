@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from resourcekit.data_layers.base import Operation, Plan, Row, Select, Store
 from resourcekit.engine.casting import Cast, compile_cast
@@ -11,7 +11,7 @@ from resourcekit.flow.expression import Compare, Expression, Field, Param, all_o
 from resourcekit.flow.shape import Shaper
 from resourcekit.resource_info import ResourceInfo
 
-__all__ = ["Resource", "Runtime", "runtime_of"]
+__all__ = ["Bench", "Resource", "Runtime", "runtime_of"]
 
 T = TypeVar("T")
 
@@ -22,6 +22,13 @@ class Resource(Protocol):
     __name__: str
     __info__: ResourceInfo
     __runtime__: Runtime
+
+
+class Bench(NamedTuple):
+    """A store with what was compiled for it, which no other store can run. store: ``None`` until it is bound."""
+
+    store: Store | None
+    kept: dict[Hashable, Any]
 
 
 class Runtime:
@@ -51,10 +58,15 @@ class Runtime:
             self._store = self._bind()
         return self._store
 
-    def swap(self, store: Store | None) -> Store | None:
-        """Put another store in place (``None``: bind anew) and forget what was compiled; returns the former one."""
-        former, self._store = self._store, store
-        self._kept.clear()
+    @property
+    def is_bound(self) -> bool:
+        """The store is there already."""
+        return self._store is not None
+
+    def swap(self, bench: Bench) -> Bench:
+        """Work with another store, and with what was compiled for that one; returns the former ones, to be put back."""
+        former = Bench(self._store, self._kept)
+        self._store, self._kept = bench
         return former
 
     def keep(self, key: Hashable, make: Callable[[], T]) -> T:

@@ -1,17 +1,51 @@
-"""A pytest plugin that lists, at the end of a run, the laws that a layer was excused from. It knows pytest only.
+"""The pytest plugin: the fixture ``in_memory``, and a list of the laws that a layer was excused from.
 
-``pytest_plugins = ["resourcekit.testing.plugin"]`` in ``conftest.py`` turns it on.
+pytest loads it wherever resourcekit is installed (entry point group ``pytest11``), under the name of this module, so
+that naming it again, by ``-p`` or ``pytest_plugins``, changes nothing, and ``-p no:resourcekit.testing.plugin`` leaves it
+out. Because it is loaded at every start, it imports nothing but pytest: all else waits until a test asks for it.
 """
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from collections import defaultdict
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import pytest
 
-from resourcekit.testing.laws.ledger import MISSING_CAPABILITY
+if TYPE_CHECKING:
+    from resourcekit.domain import Domain
+    from resourcekit.testing.swap import in_memory
 
-__all__ = ["pytest_terminal_summary"]
+__all__ = ["MISSING_CAPABILITY", "memory_block", "pytest_terminal_summary"]
+
+MISSING_CAPABILITY = "the layer lacks the capability: "
+"""How the reason of a skipped law begins."""
+
+_LAWS = "resourcekit.testing.laws"
+
+if _LAWS not in sys.modules:
+    pytest.register_assert_rewrite(_LAWS)  # a law that fails shows both sides of its comparison
+
+
+@pytest.fixture(name="in_memory")
+def memory_block() -> Iterator[Callable[..., in_memory]]:
+    """Put resources on a fresh Memory until the end of the test: ``in_memory(accounts)``.
+
+    Takes what ``resourcekit.testing.in_memory`` takes, and begins at the call. What it returns may also be used as a
+    block, which begins empty again.
+    """
+    from resourcekit.testing.swap import in_memory
+
+    with contextlib.ExitStack() as stack:
+
+        def begin(*targets: Domain | type | ModuleType | str) -> in_memory:
+            return stack.enter_context(in_memory(*targets))
+
+        yield begin
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -33,14 +33,12 @@ from resourcekit.flow.result import WriteResult
 from resourcekit.flow.shape import Shaper
 from resourcekit.resource_info import ResourceInfo
 from resourcekit.testing.laws.samples import SAMPLE
+from resourcekit.testing.plugin import MISSING_CAPABILITY
 
-__all__ = ["MISSING_CAPABILITY", "LawBook", "Ledger", "key", "law"]
+__all__ = ["LawBook", "Ledger", "key", "law"]
 
 T = TypeVar("T")
 P = ParamSpec("P")
-
-MISSING_CAPABILITY = "the layer lacks the capability: "
-"""How the reason of a skipped law begins; the plugin lists those at the end of the run."""
 
 key = Field("id")
 
