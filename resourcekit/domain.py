@@ -36,8 +36,8 @@ class Domain:
     def resources(self) -> tuple[Any, ...]:
         """The members, in the order of declaration; of classes declared again in this domain, the last one."""
         alive = [member for reference in self._members if (member := reference()) is not None]
-        latest = {member.__info__.qualified_name: member for member in alive}
-        return tuple(member for member in alive if latest[member.__info__.qualified_name] is member)
+        latest = {(member.__module__, member.__qualname__): member for member in alive}
+        return tuple(latest.values())
 
     def join(self, resource: Any) -> None:
         """Take a resource in; the domain is open again until the next use."""
