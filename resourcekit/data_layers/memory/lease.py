@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from types import TracebackType
 
-from resourcekit.data_layers.memory.table import LOCK
+from resourcekit.data_layers.rows.table import LOCK
 from resourcekit.flow.clock import current_clock
 
 __all__ = ["Lease"]

@@ -27,10 +27,10 @@ from resourcekit.data_layers.base import (
     Update,
 )
 from resourcekit.data_layers.memory.lease import Lease
-from resourcekit.data_layers.memory.plan import Copy, RowPlan, check, moment
-from resourcekit.data_layers.memory.table import LOCK, Draft, Key, Table, undo
 from resourcekit.data_layers.memory.transaction import Block, ambient, commit, commits, current
-from resourcekit.data_layers.memory.writes import InsertPlan, Keep, UpdatePlan
+from resourcekit.data_layers.rows.plan import Copy, RowPlan, check, moment
+from resourcekit.data_layers.rows.table import LOCK, Draft, Key, Table, undo
+from resourcekit.data_layers.rows.writes import InsertPlan, Keep, UpdatePlan
 from resourcekit.dsl.finding import Finding
 from resourcekit.errors import DataLayerError
 from resourcekit.flow.clock import current_clock

@@ -15,7 +15,7 @@ from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar
 from types import TracebackType
 
-from resourcekit.data_layers.memory.table import LOCK, Draft, Journal, Table, undo
+from resourcekit.data_layers.rows.table import LOCK, Draft, Journal, Table, undo
 from resourcekit.errors import SerializationFailure, WrongColour
 from resourcekit.flow.context import Colour, colour
 

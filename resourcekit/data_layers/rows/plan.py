@@ -10,12 +10,13 @@ from typing import Any
 import attrs
 
 from resourcekit.data_layers.base import Aggregate, Operation, Plan, Row, Select
-from resourcekit.data_layers.memory.table import Draft, Fields, Table
-from resourcekit.data_layers.memory.values import Refused, check_parameter, copied, must_copy
+from resourcekit.data_layers.rows.table import Draft, Fields, Table
+from resourcekit.data_layers.rows.values import Refused, check_parameter, copied, must_copy
 from resourcekit.errors import Invalid
 from resourcekit.flow.clock import utc_now
 from resourcekit.flow.evaluation import Evaluator, compile_expression
-from resourcekit.flow.expression import And, Compare, Expression, Field, In, Now, Or, Param, Sort, Value, children, rebuild
+from resourcekit.flow.expression import And, Compare, Expression, Field, In, Now, Or, Param, Sort, Value
+from resourcekit.flow.rewriting import children, rebuild
 from resourcekit.resource_info import ResourceInfo
 
 __all__ = ["MemoryPlan", "Params", "RowPlan", "check", "compile_value", "copier", "moment", "parameters"]

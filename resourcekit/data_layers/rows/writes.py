@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from resourcekit.data_layers.base import Insert, Row, Update
-from resourcekit.data_layers.memory.plan import MemoryPlan, Params, RowPlan, check, compile_value, copier, parameters
-from resourcekit.data_layers.memory.table import Draft, Fields, Table, undo
-from resourcekit.data_layers.memory.values import Refused, keeper
+from resourcekit.data_layers.rows.plan import MemoryPlan, Params, RowPlan, check, compile_value, copier, parameters
+from resourcekit.data_layers.rows.table import Draft, Fields, Table, undo
+from resourcekit.data_layers.rows.values import Refused, keeper
 from resourcekit.errors import FieldFinding, Invalid, NotNull, UniqueViolation
 from resourcekit.flow.evaluation import Evaluator
 from resourcekit.flow.expression import Expression
