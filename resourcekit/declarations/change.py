@@ -10,7 +10,8 @@ import attrs
 from resourcekit.flow.changeset import Changeset
 from resourcekit.flow.clock import utc_now
 from resourcekit.flow.context import Context
-from resourcekit.flow.expression import Argument, Expression, Field, Now, substitute
+from resourcekit.flow.expression import Argument, Expression, Field, Now
+from resourcekit.flow.rewriting import substitute
 
 __all__ = [
     "AtomicChange",

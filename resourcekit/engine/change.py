@@ -24,8 +24,9 @@ from resourcekit.flow.changeset import Changeset
 from resourcekit.flow.clock import utc_now
 from resourcekit.flow.context import Context
 from resourcekit.flow.evaluation import compile_expression
-from resourcekit.flow.expression import Compare, Expression, Field, Now, Value, all_of, fields_of, with_fields
+from resourcekit.flow.expression import Compare, Expression, Field, Now, Value, all_of
 from resourcekit.flow.query import Query
+from resourcekit.flow.rewriting import fields_of, with_fields
 from resourcekit.flow.shape import Shaper
 
 __all__ = ["ChangeRunner"]

@@ -13,8 +13,9 @@ from resourcekit.engine.inputs import Inputs
 from resourcekit.engine.runtime import Runtime
 from resourcekit.errors import Invalid, NotFound
 from resourcekit.flow.context import Context
-from resourcekit.flow.expression import Param, Sort, substitute
+from resourcekit.flow.expression import Param, Sort
 from resourcekit.flow.query import Query
+from resourcekit.flow.rewriting import substitute
 from resourcekit.flow.shape import Shaper
 
 __all__ = ["ReadRunner", "aggregate", "fetch_all", "fetch_one", "primary_read", "stream"]

@@ -7,7 +7,7 @@ by code point.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Literal, NoReturn
 
 import attrs
@@ -39,16 +39,11 @@ __all__ = [
     "arg",
     "as_expression",
     "case",
-    "children",
     "coalesce",
     "existing",
-    "fields_of",
     "greatest",
     "incoming",
     "now",
-    "rebuild",
-    "substitute",
-    "with_fields",
 ]
 
 Comparison = Literal["==", "!=", "<", "<=", ">", ">="]
@@ -343,65 +338,6 @@ def case(when: Expression, then: object, otherwise: object) -> Expression:
     return Case(when, as_expression(then), as_expression(otherwise))
 
 
-def children(node: Expression) -> tuple[Expression, ...]:
-    """Return the direct parts of a node, in order."""
-    match node:
-        case And(parts) | Or(parts) | Coalesce(parts) | Greatest(parts):
-            return parts
-        case Compare(_, left, right) | Arithmetic(_, left, right):
-            return (left, right)
-        case In(operand, options):
-            return (operand, options)
-        case Like(operand, pattern):
-            return (operand, pattern)
-        case IsNone(part) | Not(part):
-            return (part,)
-        case Case(when, then, otherwise):
-            return (when, then, otherwise)
-        case _:
-            return ()
-
-
-def rebuild(node: Expression, parts: tuple[Expression, ...]) -> Expression:
-    """Return the same kind of node over other parts (those of ``children``, in the same order)."""
-    match node:
-        case And() | Or() | Coalesce() | Greatest():
-            return type(node)(parts)
-        case Compare(op):
-            return Compare(op, *parts)
-        case Arithmetic(op):
-            return Arithmetic(op, *parts)
-        case In() | Like() | IsNone() | Not() | Case():
-            return type(node)(*parts)
-        case _:
-            return node
-
-
 def arg(name: str) -> Expression:
     """The value of an argument of the action, in an expression that is written before the action runs."""
     return Argument(name)
-
-
-def fields_of(node: Expression) -> frozenset[str]:
-    """Return the names of all record fields that an expression reads."""
-    if isinstance(node, (Field, Existing)):
-        return frozenset((node.name,))
-    return frozenset().union(*(fields_of(part) for part in children(node)))
-
-
-def with_fields(node: Expression, given: Mapping[str, Expression]) -> Expression:
-    """Replace fields by expressions, where one is given."""
-    if isinstance(node, Field):
-        return given.get(node.name, node)
-    parts = children(node)
-    return rebuild(node, tuple(with_fields(part, given) for part in parts)) if parts else node
-
-
-def substitute(node: Expression, values: Mapping[str, object]) -> Expression:
-    """Replace each Argument by its value."""
-    if isinstance(node, Argument):
-        return Value(values[node.name])
-    parts = children(node)
-    if not parts:
-        return node
-    return rebuild(node, tuple(substitute(part, values) for part in parts))

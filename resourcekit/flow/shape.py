@@ -21,9 +21,8 @@ from resourcekit.flow.expression import (
     Param,
     Sort,
     Value,
-    children,
-    rebuild,
 )
+from resourcekit.flow.rewriting import children, rebuild
 
 __all__ = ["Shaper"]
 

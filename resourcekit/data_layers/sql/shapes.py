@@ -14,6 +14,7 @@ import attrs
 from resourcekit.data_layers.base import Insert, Operation, Select, Update
 from resourcekit.flow import expression as ex
 from resourcekit.flow.expression import Expression
+from resourcekit.flow.rewriting import children, rebuild
 
 __all__ = ["Item", "collections_in", "shape_of", "shaped"]
 
@@ -52,7 +53,7 @@ def _walk(node: Expression | None, scalars: set[str], collections: set[str]) -> 
             for part in (operand, *options):
                 _walk(part if isinstance(part, Expression) else None, scalars, collections)
         case _:
-            for part in ex.children(node):
+            for part in children(node):
                 _walk(part, scalars, collections)
 
 
@@ -86,8 +87,8 @@ def shaped(operation: Operation, params: Mapping[str, Any]) -> Operation:
                 changed = (change(option) if isinstance(option, Expression) else option for option in options)
                 return ex.In(change(operand), ex.Value(tuple(changed)))
             case _:
-                parts = ex.children(node)
-                return ex.rebuild(node, tuple(change(part) for part in parts)) if parts else node
+                parts = children(node)
+                return rebuild(node, tuple(change(part) for part in parts)) if parts else node
 
     return _changed(operation, change)
 
