@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import attrs
+
 from resourcekit.extending import Action, CreateAction, Entity, Finding, ResourceInfo, Verifier
 from resourcekit_tokens.actions import default_actions, required_steps
 from resourcekit_tokens.options import TokenOptions
@@ -34,7 +36,8 @@ def _attributes(info: ResourceInfo, options: TokenOptions) -> Iterable[Finding]:
         if theirs is None or theirs.origin == ours.origin:
             continue
         if theirs.type.kind is not ours.type.kind or (ours.allow_none and not theirs.allow_none):
-            what = f"must be {ours.type}, is {theirs.type}; TokenResource expects it ({ours.origin})"
+            place = attrs.evolve(ours.origin, declared_by="TokenResource")
+            what = f"must be {ours.type}, is {theirs.type}; expected at {place}"
             yield _finding("RK221", theirs, what, f"Declare it as Attr[{ours.type}], or remove your own {name}.")
     for name in own_attributes(info, options):
         if not info.attributes[name].has_default:
