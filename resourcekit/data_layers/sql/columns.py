@@ -31,9 +31,9 @@ from typing import Any
 
 import attrs
 
+from resourcekit.data_layers.json_text import json_decoder, json_encoder
 from resourcekit.data_layers.sql.decimals import decode_decimal, encode_decimal
-from resourcekit.data_layers.sql.json_text import json_decoder, json_encoder
-from resourcekit.data_layers.sql.unstorable import NoneGiven, Unstorable
+from resourcekit.data_layers.unstorable import NoneGiven, Unstorable
 from resourcekit.declarations.value_type import Kind, ValueType
 
 __all__ = ["BOOLEAN", "DURATION", "DYNAMIC", "FLOAT", "INTEGER", "MOMENT", "STRING", "Codec", "Family", "Form", "codec_for"]

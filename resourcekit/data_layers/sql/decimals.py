@@ -10,7 +10,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from resourcekit.data_layers.sql.unstorable import NoneGiven, Unstorable
+from resourcekit.data_layers.unstorable import NoneGiven, Unstorable
 
 __all__ = ["decode_decimal", "encode_decimal"]
 

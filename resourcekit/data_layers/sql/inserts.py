@@ -9,8 +9,8 @@ from resourcekit.data_layers.base import Insert, Params, Plan, Row
 from resourcekit.data_layers.sql.columns import FLOAT, Family
 from resourcekit.data_layers.sql.link import Stored
 from resourcekit.data_layers.sql.plans import Compiler, SQLPlan
-from resourcekit.data_layers.sql.unstorable import NoneGiven, Unstorable
 from resourcekit.data_layers.sql.work import Written
+from resourcekit.data_layers.unstorable import NoneGiven, Unstorable
 from resourcekit.errors import FieldFinding, Invalid, NotNull
 from resourcekit.flow.result import Outcome, WriteFailure, WriteResult
 from resourcekit.resource_info import ResourceInfo

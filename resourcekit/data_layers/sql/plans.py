@@ -26,7 +26,7 @@ from resourcekit.data_layers.sql.dialect import Room
 from resourcekit.data_layers.sql.expressions import Builder
 from resourcekit.data_layers.sql.shapes import collections_in, shape_of, shaped
 from resourcekit.data_layers.sql.statement import Statement
-from resourcekit.data_layers.sql.unstorable import NoneGiven
+from resourcekit.data_layers.unstorable import NoneGiven
 from resourcekit.errors import FieldFinding, InvalidArgument
 from resourcekit.flow.expression import Expression
 

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from resourcekit.data_layers.base import Params, Row
 from resourcekit.data_layers.sql.columns import Codec
 from resourcekit.data_layers.sql.expressions import NOW, Bind
-from resourcekit.data_layers.sql.unstorable import Unstorable
+from resourcekit.data_layers.unstorable import Unstorable
 from resourcekit.errors import FieldFinding, Invalid
 from resourcekit.flow.clock import utc_now
 

@@ -1,4 +1,4 @@
-"""Why a value cannot be given to the database; raised by codecs, and never seen outside of this folder."""
+"""Why a value cannot be given to the database; raised by codecs, and never seen outside of the data layers."""
 
 from __future__ import annotations
 

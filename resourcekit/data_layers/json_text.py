@@ -10,7 +10,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
-from resourcekit.data_layers.sql.unstorable import NoneGiven, Unstorable
+from resourcekit.data_layers.unstorable import NoneGiven, Unstorable
 from resourcekit.declarations.value_type import Kind, ValueType
 
 __all__ = ["json_decoder", "json_encoder"]
