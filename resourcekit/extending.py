@@ -31,6 +31,7 @@ from resourcekit.declarations.action import (
 from resourcekit.declarations.argument import Argument
 from resourcekit.declarations.attribute import Attribute, Constraints
 from resourcekit.declarations.change import Change
+from resourcekit.declarations.core import AddPrimaryRead
 from resourcekit.declarations.facts import Facts
 from resourcekit.declarations.identity import Identity, Index
 from resourcekit.declarations.preparation import Preparation
@@ -50,6 +51,7 @@ from resourcekit.dsl.verifier import Verifier
 from resourcekit.engine.drive import BothColours, drive, in_colour
 from resourcekit.engine.interface import RecordFunction, ResourceFunction, action_of, function, record_function, run_action
 from resourcekit.engine.runtime import Runtime, runtime_of
+from resourcekit.errors import did_you_mean
 from resourcekit.flow.changeset import Changeset
 from resourcekit.flow.clock import Clock, current_clock
 from resourcekit.flow.context import ambient_context
@@ -65,6 +67,7 @@ from resourcekit.telemetry import count, logger
 
 __all__ = [
     "Action",
+    "AddPrimaryRead",
     "Aggregate",
     "Argument",
     "Attribute",
@@ -136,6 +139,7 @@ __all__ = [
     "compile_expression",
     "count",
     "current_clock",
+    "did_you_mean",
     "drive",
     "fields_of",
     "find_resources",

@@ -101,19 +101,25 @@ class CreateAction(_WriteAction):
 
 @attrs.frozen(kw_only=True, eq=False)
 class UpdateAction(_WriteAction):
-    """Changes a record. require_atomic: refuse, at declaration, changes that must read first."""
+    """Changes a record.
+
+    require_atomic: refuse, at declaration, changes that must read first.
+    finds_with: the read action that shows which records there are to write to; the primary one unless named.
+    """
 
     kind: ClassVar[Kind] = "update"
     require_atomic: bool = False
+    finds_with: str | None = None
 
 
 @attrs.frozen(kw_only=True, eq=False)
 class DestroyAction(_WriteAction):
-    """Removes a record. ``soft``: its changes are written instead, and the record stays."""
+    """Removes a record. ``soft``: its changes are written instead, and the record stays. The rest: see UpdateAction."""
 
     kind: ClassVar[Kind] = "destroy"
     soft: bool = False
     require_atomic: bool = False
+    finds_with: str | None = None
 
 
 @attrs.frozen(kw_only=True, eq=False)

@@ -21,7 +21,7 @@ from resourcekit.dsl.transformer import Transformer
 from resourcekit.dsl.verifier import Verifier
 from resourcekit.errors import did_you_mean
 
-__all__ = ["Core"]
+__all__ = ["AddPrimaryRead", "Core"]
 
 
 class AddPrimaryRead(Transformer):
@@ -90,7 +90,7 @@ class OnePrimaryActionOfAKind(Verifier):
 
 
 class ActionsAreSound(Verifier):
-    """Upserts name identities that exist; ``require_atomic`` is kept; a key is not written by an update."""
+    """Upserts name identities and ``finds_with`` reads that exist; ``require_atomic`` is kept; no update writes a key."""
 
     def verify(self, info: Facts, options: object) -> Iterable[Finding]:
         """Find what could only fail when the action runs."""
@@ -99,6 +99,7 @@ class ActionsAreSound(Verifier):
                 yield from _upsert_findings(action, info)
             if isinstance(action, (UpdateAction, DestroyAction)):
                 yield from _atomic_findings(action)
+                yield from _finding_findings(action, info)
             if isinstance(action, UpdateAction):
                 for name in set(action.accept) & set(info.primary_key):
                     yield _finding(
@@ -133,6 +134,18 @@ def _atomic_findings(action: UpdateAction | DestroyAction) -> Iterable[Finding]:
         yield _finding(
             "RK047", action, f"requires atomic steps, and {name} has no atomic form", "Give it one, or drop require_atomic."
         )
+
+
+def _finding_findings(action: UpdateAction | DestroyAction, info: Facts) -> Iterable[Finding]:
+    name = action.finds_with
+    if name is None:
+        return
+    reads = info.all_of(ReadAction)
+    if name not in reads:
+        yield _finding("RK049", action, f"finds its records with {name!r}, which is no read action", did_you_mean(name, reads))
+    elif required := [argument.name for argument in reads[name].arguments.values() if argument.is_required]:
+        what = f"finds its records with {name!r}, which needs the argument {required[0]!r}"
+        yield _finding("RK049", action, what, "Name a read without required arguments.")
 
 
 def _finding(code: str, entity: Entity, what: str, cure: str) -> Finding:

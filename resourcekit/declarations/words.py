@@ -80,6 +80,7 @@ def update(
     changes: Changes = (),
     validations: Validations = (),
     require_atomic: bool = False,
+    finds_with: str | None = None,
     primary: bool = False,
     transaction: bool = False,
     notifiers: Sequence[Any] = (),
@@ -88,6 +89,7 @@ def update(
     """Declare an update action: ``close = update(changes=[set_attribute("status", "closed")])``.
 
     require_atomic: refuse, at declaration, changes and validations that must read the record first.
+    finds_with: write to records that this read action shows, instead of the primary one.
     """
     return UpdateWord(
         UpdateAction(
@@ -96,6 +98,7 @@ def update(
             changes=tuple(changes),
             validations=tuple(validations),
             require_atomic=require_atomic,
+            finds_with=finds_with,
             function=function,
             primary=primary,
             transaction=transaction,
@@ -114,12 +117,13 @@ def destroy(
     validations: Validations = (),
     soft: bool = False,
     require_atomic: bool = False,
+    finds_with: str | None = None,
     primary: bool = False,
     transaction: bool = False,
     notifiers: Sequence[Any] = (),
     doc: str = "",
 ) -> DestroyWord:
-    """Declare a destroy action. soft: write the changes instead of removing the record."""
+    """Declare a destroy action. soft: write the changes instead of removing the record. finds_with: as for an update."""
     return DestroyWord(
         DestroyAction(
             arguments=_by_name(arguments),
@@ -127,6 +131,7 @@ def destroy(
             validations=tuple(validations),
             soft=soft,
             require_atomic=require_atomic,
+            finds_with=finds_with,
             function=function,
             primary=primary,
             transaction=transaction,

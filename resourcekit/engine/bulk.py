@@ -10,7 +10,7 @@ from resourcekit.declarations.change import BatchChange
 from resourcekit.engine.change import ChangeRunner
 from resourcekit.engine.create import CreateRunner
 from resourcekit.engine.notify import notify_after_commit
-from resourcekit.engine.read import fetch_all, primary_read
+from resourcekit.engine.read import fetch_all, read_named
 from resourcekit.engine.runtime import Runtime
 from resourcekit.errors import DataLayerError, Invalid, InvalidArgument
 from resourcekit.flow.changeset import Changeset
@@ -159,7 +159,7 @@ async def bulk_change(
         raise InvalidArgument(f"strategy is 'atomic' or 'stream', not {strategy!r}", resource=runner.runtime.info.name)
     if not isinstance(target, Query):
         return await _change_each(runner, _each(target), given, context)
-    query = primary_read(runner.runtime).prepare(target, {}, context)
+    query = read_named(runner.runtime, runner.action.finds_with).prepare(target, {}, context)
     if strategy == "stream":
         return await _change_each(runner, _pages(runner.runtime, query), given, context)
     return await _change_at_once(runner, query, given, context)

@@ -16,7 +16,7 @@ from resourcekit.engine.casting import CastError
 from resourcekit.engine.create import decorated, placed
 from resourcekit.engine.inputs import Inputs
 from resourcekit.engine.notify import notify_after_commit
-from resourcekit.engine.read import primary_read
+from resourcekit.engine.read import read_named
 from resourcekit.engine.runtime import Runtime
 from resourcekit.engine.steps import apply_changes, apply_validations, as_change, as_validation
 from resourcekit.errors import FieldFinding, Invalid, NotFound, StaleRecord
@@ -112,8 +112,8 @@ class ChangeRunner:
         return changeset
 
     def visible(self, context: Context) -> Expression | None:
-        """Return what the primary read lets be seen; ``None`` for everything."""
-        read = primary_read(self.runtime)
+        """Return what the action's read (the primary one unless it names one) lets be seen; ``None`` for everything."""
+        read = read_named(self.runtime, self.action.finds_with)
         if read.is_plain or any(argument.is_required for argument in read.action.arguments.values()):
             return None
         return read.prepare(Query(), {}, context).condition

@@ -18,7 +18,7 @@ from resourcekit.flow.query import Query
 from resourcekit.flow.rewriting import substitute
 from resourcekit.flow.shape import Shaper
 
-__all__ = ["ReadRunner", "aggregate", "fetch_all", "fetch_one", "primary_read", "stream"]
+__all__ = ["ReadRunner", "aggregate", "fetch_all", "fetch_one", "primary_read", "read_named", "stream"]
 
 
 class ReadRunner:
@@ -80,6 +80,14 @@ def primary_read(runtime: Runtime) -> ReadRunner:
         return ReadRunner(runtime, next(action for action in reads if action.primary))
 
     return runtime.keep("primary read", make)
+
+
+def read_named(runtime: Runtime, name: str | None) -> ReadRunner:
+    """Return the runner of a read action, of the primary one where none is named."""
+    if name is None:
+        return primary_read(runtime)
+    reads = runtime.info.all_of(ReadAction)
+    return runtime.keep(("read", name), lambda: ReadRunner(runtime, reads[name]))
 
 
 def _select(runtime: Runtime, query: Query[Any]) -> tuple[Plan, dict[str, Any]]:
