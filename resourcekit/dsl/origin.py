@@ -26,8 +26,12 @@ class Origin:
 
     @classmethod
     def here(cls) -> Origin:
-        """Return the place of the nearest caller that is not part of the kit itself."""
+        """Return where the function that asks was called; calls from within the kit itself are passed over.
+
+        ``def silent(*actions): return Silent(actions=actions, origin=Origin.here())`` gives the line of the class body.
+        """
         frame = sys._getframe(1)  # noqa: SLF001  # the standard library has no public way to the caller's line
+        frame = frame.f_back or frame  # the word itself, an extension's too, is not the place where it is used
         while frame.f_back is not None and _is_kit(frame.f_globals.get("__name__", ""), frame.f_code.co_filename):
             frame = frame.f_back
         return cls(frame.f_code.co_filename, frame.f_lineno)
