@@ -27,7 +27,7 @@ from resourcekit.data_layers.base import (
     Update,
 )
 from resourcekit.data_layers.memory.lease import Lease
-from resourcekit.data_layers.memory.transaction import Block, ambient, commit, commits, current
+from resourcekit.data_layers.memory.transaction import ambient, block, commit, commits, current
 from resourcekit.data_layers.rows.plan import Copy, RowPlan, check, moment
 from resourcekit.data_layers.rows.table import LOCK, Draft, Key, Table, undo
 from resourcekit.data_layers.rows.writes import InsertPlan, Keep, UpdatePlan
@@ -107,7 +107,7 @@ class MemoryStore(Store):
         """Return the rows that match, as they are kept: those of one moment, or of the open transaction."""
         handle = current()
         if handle is not None:
-            return plan.rows(handle.draft(self._table), run)
+            return plan.rows(handle.ground.draft(self._table), run)
         with LOCK:
             return plan.rows(self._table.committed, run)
 
@@ -166,7 +166,7 @@ class MemoryStore(Store):
                 result = work(draft)
                 commit([draft])
                 return result
-        draft = handle.draft(self._table)
+        draft = handle.ground.draft(self._table)
         mark = len(draft.journal)
         try:
             return work(draft)
@@ -220,7 +220,7 @@ class MemoryStore(Store):
 
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
         """See the port; optimistic: raises SerializationFailure at its end where another one came first."""
-        return Block()
+        return block()
 
     def current_transaction(self) -> Transaction | None:
         """See the port."""
