@@ -10,7 +10,7 @@ from resourcekit.errors import ResourcekitError
 from resourcekit.extending import count, function, logger, run_action
 from resourcekit_tokens.errors import InvalidToken
 from resourcekit_tokens.keyspace import refused_jti
-from resourcekit_tokens.reading import dead_by_time, vouched
+from resourcekit_tokens.reading import lives_too_long, past_tolerance, vouched
 from resourcekit_tokens.tokens import Tokens, tokens_of
 
 __all__ = ["is_revoked", "jti_revoked", "token_revoked"]
@@ -36,9 +36,10 @@ async def _token_is_dead(tokens: Tokens, token: object) -> bool:
         claims = vouched(tokens.options, token)
     except InvalidToken:
         return True
-    if dead_by_time(tokens.options, claims, utc_now()):
+    moment = utc_now()
+    if past_tolerance(tokens.options, claims, moment):
         return True
-    return await tokens.standing_of(claims) is not None
+    return await tokens.standing_of(claims) is not None or lives_too_long(tokens.options, claims, moment)
 
 
 async def _jti_is_dead(tokens: Tokens, jti: object, subject: str | None, issued_at: datetime | None, family: str | None) -> bool:
@@ -54,8 +55,9 @@ async def _jti_is_dead(tokens: Tokens, jti: object, subject: str | None, issued_
 async def token_revoked(resource: Any, token: object) -> bool:
     """Tell whether a token is revoked: by its own record, by a cut-off of its subject, or with its family.
 
-    True as well for garbage, for a token past ``exp + leeway + clock_skew``, where keys are known for one that does
-    not verify, and where no answer can be had (P3; logged and counted). False never means "valid": use ``verify``.
+    True as well for garbage, for a token past ``exp + leeway + clock_skew``, for one that lives longer than
+    ``max_lifetime``, where keys are known for one that does not verify, and where no answer can be had (P3; logged and
+    counted). False never means "valid": use ``verify``.
     """
     try:
         tokens = tokens_of(resource)

@@ -9,7 +9,7 @@ from resourcekit.errors import FieldFinding, InvalidArgument
 from resourcekit.extending import function
 from resourcekit_tokens.errors import InvalidToken
 from resourcekit_tokens.keyspace import refused_jti
-from resourcekit_tokens.reading import dead_by_time, vouched
+from resourcekit_tokens.reading import lives_too_long, past_tolerance, vouched
 from resourcekit_tokens.results import Verdict
 from resourcekit_tokens.tokens import Standing, tokens_of
 
@@ -29,8 +29,10 @@ async def explain(resource: Any, *, token: str | None = None, jti: str | None = 
         except InvalidToken as error:
             return Verdict(revoked=True, rule="invalid", reason=str(error))
         standing = await tokens.standing_of(claims)
-        if standing is None and dead_by_time(tokens.options, claims, utc_now()):
+        if standing is None and past_tolerance(tokens.options, claims, utc_now()):
             return Verdict(revoked=True, rule="expired", since=claims.expires_at, reason="past exp, leeway and clock skew")
+        if standing is None and lives_too_long(tokens.options, claims, utc_now()):
+            return Verdict(revoked=True, rule="invalid", reason="The token lives longer than any may, so it verifies nowhere.")
         return _verdict(standing)
     if jti is None:
         finding = FieldFinding("token", "is required, or jti is")

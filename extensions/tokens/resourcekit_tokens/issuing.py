@@ -16,9 +16,11 @@ from resourcekit_tokens.keys import JWT
 from resourcekit_tokens.reading import too_long, verified
 from resourcekit_tokens.results import Confirmed, IssuedToken, TokenPair
 from resourcekit_tokens.storing import store_token
-from resourcekit_tokens.tokens import Standing, Tokens, tokens_of
+from resourcekit_tokens.tokens import Standing, Tokens, again, own_standing, tokens_of
 
 __all__ = ["confirm", "consume", "issue", "issue_pair", "rotate", "verify"]
+
+_ACCESS_LIFETIME, _LONGEST_ACCESS = timedelta(minutes=15), timedelta(days=36500)
 
 NewClaims = Mapping[str, Any] | Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
@@ -43,7 +45,7 @@ async def issue(
 ) -> IssuedToken:
     """Make a signed token for a subject; with ``store_all_tokens`` its facts are stored, and only then it is returned.
 
-    lifetime: that of the purpose unless given, at most ``max_lifetime``. claims: further claims, not those of RFC 7519.
+    lifetime: that of the purpose unless given, or ``max_lifetime`` where that is shorter. claims: further claims, not those of RFC 7519.
     extra_data, values: for the stored record. Raises InvalidArgument for what could not be verified afterwards.
     """
     tokens = tokens_of(resource)
@@ -57,7 +59,7 @@ async def issue_pair(
     resource: Any,
     subject: str | None,
     *,
-    access_lifetime: timedelta = timedelta(minutes=15),
+    access_lifetime: timedelta = _ACCESS_LIFETIME,
     claims: Mapping[str, Any] | None = None,
     extra_data: Mapping[str, Any] | None = None,
     values: Mapping[str, Any] | None = None,
@@ -68,8 +70,10 @@ async def issue_pair(
     """
     tokens = tokens_of(resource)
     pair = _make_pair(tokens, subject, secrets.token_urlsafe(16), access_lifetime, claims, utc_now())
-    await _store(tokens, pair.access, extra_data, values)
-    await _store(tokens, pair.refresh, extra_data, values)
+    if tokens.options.store_all_tokens:
+        async with tokens.store.transaction():  # both or none
+            await _store(tokens, pair.access, extra_data, values)
+            await _store(tokens, pair.refresh, extra_data, values)
     return pair
 
 
@@ -85,7 +89,7 @@ def _make(
     from resourcekit_tokens.signing import new_claims, sign
 
     jwt = _keys(tokens)
-    life = jwt.lifetime(purpose) if lifetime is None else lifetime
+    life = _shortened(tokens, jwt.lifetime(purpose)) if lifetime is None else lifetime
     if too_long(tokens.options, life):
         finding = FieldFinding("lifetime", f"is over max_lifetime, {tokens.options.longest_life}")
         raise InvalidArgument(finding, resource=tokens.runtime.info.name, action="issue")
@@ -144,30 +148,35 @@ async def consume(resource: Any, token: str, *, purpose: str) -> Claims:
 
     Raises TokenConsumed for the others, TokenRevoked for a token that was dead before, and what ``verify`` raises.
     """
-    tokens = tokens_of(resource)
-    claims, _ = await _consume(tokens, token, purpose, "consumed")
+    claims, _ = await _use_once(tokens_of(resource), token, purpose)
     return claims
 
 
 @function
 async def confirm(resource: Any, token: str, *, purpose: str = "confirm") -> Confirmed:
     """Use up a confirmation token, and hand the changes that waited for it to the one who did."""
-    tokens = tokens_of(resource)
-    claims, row = await _consume(tokens, token, purpose, "consumed")
+    claims, row = await _use_once(tokens_of(resource), token, purpose)
     return Confirmed(claims, row.get("extra_data") or {})
 
 
-async def _consume(tokens: Tokens, token: str, purpose: str, reason: str) -> tuple[Claims, Row]:
-    """Compare and set first, then look at cut-off and family in the same transaction: no order of events lets two win."""
+async def _use_once(tokens: Tokens, token: str, purpose: str) -> tuple[Claims, Row]:
     moment = utc_now()
     claims = verified(tokens.options, token, moment, purpose)
+    try:
+        return await again(tokens, lambda: _consume(tokens, claims, "consumed", moment))
+    except TokenRevoked:
+        await tokens.standing_of(claims)  # what ends the token stays as long as the token (P1)
+        raise
+
+
+async def _consume(tokens: Tokens, claims: Claims, reason: str, moment: datetime) -> tuple[Claims, Row]:
+    """Compare and set first, then look at cut-off and family in the same transaction: no order of events lets two win."""
     async with tokens.store.transaction():
         if tokens.options.require_token_presence and not await tokens.facts((claims.jti,)):
             raise InvalidToken("This token was never stored, and only stored tokens are accepted here.", claim="jti")
         row = await tokens.use_up(claims, reason, moment)
         if row is None:
-            own = (await tokens.facts((claims.jti,)))[claims.jti]
-            raise _revoked(Standing("token", own["revoked_at"], own["revocation_reason"]))
+            raise _revoked(own_standing((await tokens.facts((claims.jti,)))[claims.jti]))
         await _refuse_dead(tokens, claims)
     return claims, row
 
@@ -190,6 +199,18 @@ async def rotate(resource: Any, refresh_token: str, *, claims: NewClaims | None 
     tokens = tokens_of(resource)
     moment = utc_now()
     old = verified(tokens.options, refresh_token, moment, "refresh")
+    try:
+        pair = await again(tokens, lambda: _rotate(tokens, old, claims, moment))
+    except TokenRevoked:
+        await tokens.standing_of(old)  # what ends the token stays as long as the token (P1)
+        raise
+    if pair is None:
+        raise ReuseDetected("The refresh token was used before; its sign-in has been ended.", claim="jti")
+    return pair
+
+
+async def _rotate(tokens: Tokens, old: Claims, claims: NewClaims | None, moment: datetime) -> TokenPair | None:
+    """Compare and set, and make the next pair, in one transaction; ``None`` for a reuse, the family ended."""
     reused = False
     async with tokens.store.transaction():
         if await tokens.use_up(old, "rotated", moment) is None:
@@ -202,18 +223,18 @@ async def rotate(resource: Any, refresh_token: str, *, claims: NewClaims | None 
             return pair
         if old.family is not None:
             await tokens.end_family(old.family, "reuse", moment)
-    raise ReuseDetected("The refresh token was used before; its sign-in has been ended.", claim="jti")
+    return None
 
 
 async def _within_grace(tokens: Tokens, old: Claims, moment: datetime) -> bool:
     """Take the one repetition that ``rotation_grace`` allows; raises TokenRevoked for a token that was not rotated."""
     own = (await tokens.facts((old.jti,)))[old.jti]
-    if own["revocation_reason"] not in ("rotated", "reuse"):
-        raise _revoked(Standing("token", own["revoked_at"], own["revocation_reason"]))
+    if own["revocation_reason"] != "rotated":
+        raise _revoked(own_standing(own))
     grace = tokens.options.rotation_grace
     if not grace or moment - own["revoked_at"] > grace:
         return False
-    return await tokens.take_grace(old.jti)
+    return await tokens.take_grace(own, moment)
 
 
 def _next_pair(tokens: Tokens, old: Claims, claims: NewClaims | None, moment: datetime) -> TokenPair:
@@ -222,6 +243,17 @@ def _next_pair(tokens: Tokens, old: Claims, claims: NewClaims | None, moment: da
         carried = claims(dict(carried))
     elif claims is not None:
         carried = dict(claims)
-    seconds: Any = old.get(_ACCESS_LIFE)
-    life = timedelta(minutes=15) if seconds is None else timedelta(seconds=float(seconds))
+    life = _shortened(tokens, _access_life(old))
     return _make_pair(tokens, old.subject, old.family or secrets.token_urlsafe(16), life, carried or None, moment)
+
+
+def _access_life(old: Claims) -> timedelta:
+    """Return what the access tokens of a family live; a refresh token of another issuer need not say it."""
+    seconds = old.get(_ACCESS_LIFE)
+    is_life = isinstance(seconds, int | float) and 0 < seconds <= _LONGEST_ACCESS.total_seconds()
+    return timedelta(seconds=float(seconds)) if is_life else _ACCESS_LIFETIME  # type: ignore[arg-type]  # a number by now
+
+
+def _shortened(tokens: Tokens, life: timedelta) -> timedelta:
+    limit = tokens.options.longest_life
+    return life if limit is None else min(life, limit)

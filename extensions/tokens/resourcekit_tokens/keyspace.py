@@ -12,24 +12,35 @@ __all__ = [
     "CUTOFF",
     "FAMILY",
     "FOR_EVER",
+    "GRACE",
+    "NEVER_ENDED",
     "RESERVED_PURPOSES",
     "REVOCATION",
     "cutoff_key",
     "family_key",
+    "grace_key",
+    "is_moment",
     "is_reserved",
     "later",
     "not_reserved",
     "refused_jti",
+    "refused_text",
 ]
 
 PREFIX: Final = "rk:"
 CUTOFF: Final = "cutoff"
 FAMILY: Final = "family"
+GRACE: Final = "grace"
+"""Purpose of the record that the one repetition of a rotation was taken."""
+
 REVOCATION: Final = "revocation"
 """Purpose of the record of a token that was revoked and never stored."""
 
-RESERVED_PURPOSES: Final = frozenset({CUTOFF, FAMILY, REVOCATION})
+RESERVED_PURPOSES: Final = frozenset({CUTOFF, FAMILY, GRACE, REVOCATION})
 FOR_EVER: Final = datetime.max.replace(tzinfo=UTC)
+NEVER_ENDED: Final = datetime.min.replace(tzinfo=UTC)
+"""Since when a cut-off keeps a session that no earlier one had ended."""
+
 _JTI_LENGTH: Final = 255
 
 
@@ -41,6 +52,11 @@ def cutoff_key(subject: str) -> str:
 def family_key(family: str) -> str:
     """Return the key of an ended family."""
     return f"rk:family:{hashlib.sha256(family.encode()).hexdigest()}"
+
+
+def grace_key(jti: str) -> str:
+    """Return the key under which the one repetition of a rotation is taken."""
+    return f"rk:grace:{hashlib.sha256(jti.encode()).hexdigest()}"
 
 
 def is_reserved(jti: str) -> bool:
@@ -55,13 +71,25 @@ def not_reserved() -> Expression:
 
 def refused_jti(jti: object) -> str | None:
     """Say why a value cannot be a jti; ``None`` where it can: 1 to 255 code points, no NUL, no lone surrogate."""
-    if not isinstance(jti, str):
+    if problem := refused_text(jti, _JTI_LENGTH):
+        return problem
+    return "must not begin with 'rk:', which is reserved" if is_reserved(str(jti)) else None
+
+
+def refused_text(value: object, longest: int) -> str | None:
+    """Say why a value is no text that a store keeps, of 1 to ``longest`` code points; ``None`` where it is."""
+    if not isinstance(value, str):
         return "must be text"
-    if not 0 < len(jti) <= _JTI_LENGTH:
-        return f"must have 1 to {_JTI_LENGTH} characters"
-    if "\x00" in jti or not (jti.isascii() or _is_unicode(jti)):
+    if not 0 < len(value) <= longest:
+        return f"must have 1 to {longest} characters"
+    if "\x00" in value or not (value.isascii() or _is_unicode(value)):
         return "must hold no NUL and no lone surrogate"
-    return "must not begin with 'rk:', which is reserved" if is_reserved(jti) else None
+    return None
+
+
+def is_moment(value: object) -> bool:
+    """Tell whether a value is a date and time with a time zone."""
+    return isinstance(value, datetime) and value.utcoffset() is not None
 
 
 def _is_unicode(text: str) -> bool:

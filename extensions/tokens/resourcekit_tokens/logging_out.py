@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from resourcekit import utc_now
 from resourcekit.errors import FieldFinding, InvalidArgument, SerializationFailure
 from resourcekit.extending import Row, function
-from resourcekit_tokens.keyspace import CUTOFF, cutoff_key, later
+from resourcekit_tokens.keyspace import CUTOFF, NEVER_ENDED, cutoff_key, is_moment, later, refused_text
 from resourcekit_tokens.results import CutOff
 from resourcekit_tokens.tokens import Tokens, tokens_of
 
@@ -17,6 +17,9 @@ __all__ = ["log_out_everywhere"]
 
 _TRIES = 20
 """How often a cut-off is tried again while others write the same one."""
+
+_SUBJECT, _ENTRY = 1024, 255
+"""Code points of a subject, and of a jti, a family or a reason, as tokens may have them."""
 
 
 @function
@@ -29,18 +32,38 @@ async def log_out_everywhere(
     later one wins, and what an earlier one ended stays ended, kept or not (P1).
     """
     tokens = tokens_of(resource)
-    if not subject:
-        raise InvalidArgument(FieldFinding("subject", "must be text"), resource=resource.__name__, action="log_out_everywhere")
-    if issued_before is not None and issued_before.tzinfo is None:
-        finding = FieldFinding("issued_before", "must have a time zone")
-        raise InvalidArgument(finding, resource=resource.__name__, action="log_out_everywhere")
-    moment = issued_before or utc_now()
-    kept = frozenset((keep,) if isinstance(keep, str) else keep)
+    entries: list[Any] = [keep] if isinstance(keep, str) else list(keep)
+    moment = utc_now() if issued_before is None else _in_utc(issued_before)
+    _check(resource, subject, moment, entries, reason)
+    kept = frozenset(entries)
     for _ in range(_TRIES):
         row = await _write(tokens, subject, moment, kept, reason or "logged out")
         if row is not None:
             return CutOff(subject, row["revoked_at"], len(kept))
     raise SerializationFailure("others kept writing the cut-off of this subject; try again")
+
+
+def _in_utc(moment: object) -> Any:
+    """Return a moment in UTC; what is none comes back as it is."""
+    try:
+        return moment.astimezone(UTC) if isinstance(moment, datetime) and moment.utcoffset() is not None else moment
+    except OverflowError:  # the first or the last day that there is
+        return None
+
+
+def _check(resource: Any, subject: object, moment: object, keep: list[object], reason: object) -> None:
+    """Raise InvalidArgument with a finding for each argument that is wrong."""
+    findings: list[FieldFinding] = []
+    if problem := refused_text(subject, _SUBJECT):
+        findings.append(FieldFinding("subject", problem))
+    if not is_moment(moment):
+        findings.append(FieldFinding("issued_before", "must be a date and time with a time zone"))
+    if problem := next(filter(None, (refused_text(entry, _ENTRY) for entry in keep)), None):
+        findings.append(FieldFinding("keep", f"holds jtis and families, and each {problem}"))
+    if reason and (problem := refused_text(reason, _ENTRY)):
+        findings.append(FieldFinding("reason", problem))
+    if findings:
+        raise InvalidArgument(findings, resource=resource.__name__, action="log_out_everywhere")
 
 
 async def _write(tokens: Tokens, subject: str, moment: datetime, kept: frozenset[str], reason: str) -> Row | None:
@@ -67,9 +90,7 @@ def _merged(there: Row | None, moment: datetime, kept: frozenset[str]) -> dict[s
     if floor is None or moment >= floor:
         # Kept by both: as before. Kept by the new one only: not what the earlier cut-off ended.
         for entry in kept:
-            merged[entry] = (
-                datetime.fromisoformat(before[entry]) if entry in before else floor or datetime.min.replace(tzinfo=moment.tzinfo)
-            )
+            merged[entry] = datetime.fromisoformat(before[entry]) if entry in before else floor or NEVER_ENDED
     else:
         # An earlier moment than the one that stands: it ends more only of those whom that one kept.
         for entry, since in before.items():

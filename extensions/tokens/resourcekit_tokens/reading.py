@@ -6,9 +6,19 @@ from datetime import datetime, timedelta
 
 from resourcekit_tokens.claims import Claims, check_times, read_claims
 from resourcekit_tokens.errors import InvalidToken, WrongPurpose
+from resourcekit_tokens.keyspace import later
 from resourcekit_tokens.options import TokenOptions
 
-__all__ = ["check_life", "check_purpose", "dead_by_time", "too_long", "verified", "vouched"]
+__all__ = [
+    "check_life",
+    "check_purpose",
+    "lives_too_long",
+    "longest_expiry",
+    "past_tolerance",
+    "too_long",
+    "verified",
+    "vouched",
+]
 
 
 def vouched(options: TokenOptions, token: object) -> Claims:
@@ -47,18 +57,38 @@ def check_purpose(claims: Claims, purpose: str) -> None:
 
 def check_life(options: TokenOptions, claims: Claims, moment: datetime) -> None:
     """Raise InvalidToken for a token that lives longer than any may: swept cut-offs would revive it."""
-    limit = options.longest_life
-    if limit is None or claims.expires_at is None:
-        return
-    begins = claims.issued_at or moment
-    if claims.expires_at - begins > limit or claims.expires_at - moment > limit + options.margin:
+    if claims.expires_at is not None and _outlives(options, claims, claims.expires_at, moment):
         raise InvalidToken("The token lives longer than max_lifetime allows.", claim="exp")
 
 
-def dead_by_time(options: TokenOptions, claims: Claims, moment: datetime) -> bool:
-    """Tell whether a token can be accepted nowhere any more: past exp, leeway and the difference of clocks."""
-    expires_at = claims.expires_at
-    return expires_at is not None and moment - expires_at > options.margin
+def _outlives(options: TokenOptions, claims: Claims, expires_at: datetime, moment: datetime) -> bool:
+    limit = options.longest_life
+    if limit is None:
+        return False
+    return expires_at - (claims.issued_at or moment) > limit or expires_at - moment > limit + options.margin
+
+
+def past_tolerance(options: TokenOptions, claims: Claims, moment: datetime) -> bool:
+    """Tell whether a token has expired everywhere: past exp, leeway and the difference of clocks."""
+    return claims.expires_at is not None and moment - claims.expires_at > options.margin
+
+
+def lives_too_long(options: TokenOptions, claims: Claims, moment: datetime) -> bool:
+    """Tell whether a token lives longer than any may, so that it is accepted nowhere.
+
+    A token without exp verifies nowhere that keys are known; elsewhere it is bounded by ``max_lifetime`` after its iat.
+    """
+    limit = options.longest_life
+    if claims.expires_at is not None:
+        return _outlives(options, claims, claims.expires_at, moment)
+    if limit is None:
+        return False
+    return options.jwt is not None or claims.issued_at is None or moment - claims.issued_at > limit + options.margin
+
+
+def longest_expiry(options: TokenOptions, moment: datetime, issued_at: datetime | None = None) -> datetime:
+    """Return the moment after which a token of unknown expiry can be accepted nowhere; the end of time if none is known."""
+    return later(moment if issued_at is None else max(moment, issued_at), options.longest_life)
 
 
 def too_long(options: TokenOptions, lifetime: timedelta) -> bool:

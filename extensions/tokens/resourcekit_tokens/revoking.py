@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
 from resourcekit import utc_now
 from resourcekit.errors import FieldFinding, InvalidArgument
 from resourcekit.extending import Field, Param, Row, Update, function, record_function, run_action
-from resourcekit_tokens.keyspace import REVOCATION, later, not_reserved, refused_jti
+from resourcekit_tokens.keyspace import REVOCATION, is_moment, later, not_reserved, refused_jti, refused_text
 from resourcekit_tokens.results import RevokedJti
-from resourcekit_tokens.tokens import tokens_of
+from resourcekit_tokens.tokens import again, tokens_of
 
 __all__ = ["revoke", "revoke_all_stored_for_subject", "revoke_jti", "revoke_jtis", "revoke_stored"]
 
 _BATCH = 1000
 """Rows of an import that are written in one transaction."""
+
+_SUBJECT = 1024
+"""Code points of a subject, as tokens may have them."""
 
 
 def given(**facts: Any) -> dict[str, Any]:
@@ -32,8 +35,9 @@ async def revoke(resource: Any, token: str, *, family: bool | None = None, reaso
     unless ``family=False``. reason: ``"revoked"`` unless said; the first one stays (P6).
     Returns when the record is durable; raises InvalidToken for garbage, and a DataLayerError otherwise (P4).
     """
-    name = tokens_of(resource).options.revocation.revoke_token_action_name
-    return await run_action(resource, name, {"token": token, **given(family=family, reason=reason)})
+    tokens = tokens_of(resource)
+    name, facts = tokens.options.revocation.revoke_token_action_name, given(family=family, reason=reason)
+    return await again(tokens, lambda: run_action(resource, name, {"token": token, **facts}))
 
 
 @record_function
@@ -73,14 +77,7 @@ async def revoke_jtis(resource: Any, rows: Iterable[RevokedJti]) -> int:
     """
     tokens = tokens_of(resource)
     given_rows = list(rows)
-    findings = [
-        FieldFinding(f"rows.{index}.jti", problem) for index, row in enumerate(given_rows) if (problem := refused_jti(row.jti))
-    ]
-    findings += [
-        FieldFinding(f"rows.{index}.expires_at", "must have a time zone")
-        for index, row in enumerate(given_rows)
-        if row.expires_at is not None and row.expires_at.tzinfo is None
-    ]
+    findings = [finding for index, row in enumerate(given_rows) for finding in _wrong(f"rows.{index}", row)]
     if findings:
         raise InvalidArgument(findings, resource=resource.__name__, action="revoke_jtis")
     moment, written = utc_now(), 0
@@ -90,6 +87,19 @@ async def revoke_jtis(resource: Any, rows: Iterable[RevokedJti]) -> int:
             batch = [_imported(tokens, row, moment) for row in part[start : start + _BATCH]]
             written += len(await tokens.write(guard, batch))
     return written
+
+
+def _wrong(path: str, row: object) -> Iterator[FieldFinding]:
+    """Find what is wrong with one row of an import."""
+    if not isinstance(row, RevokedJti):
+        yield FieldFinding(path, "must be a RevokedJti")
+        return
+    if problem := refused_jti(row.jti):
+        yield FieldFinding(f"{path}.jti", problem)
+    if row.expires_at is not None and not is_moment(row.expires_at):
+        yield FieldFinding(f"{path}.expires_at", "must be a date and time with a time zone")
+    if row.subject is not None and (problem := refused_text(row.subject, _SUBJECT)):
+        yield FieldFinding(f"{path}.subject", problem)
 
 
 def _imported(tokens: Any, row: RevokedJti, moment: datetime) -> Row:
@@ -127,6 +137,6 @@ async def revoke_all_stored_for_subject(resource: Any, subject: str, *, purposes
     purposes: only these. Tokens that were never stored live on; ``log_out_everywhere`` ends those too.
     """
     name = tokens_of(resource).options.revocation.revoke_all_stored_for_subject_action_name
-    wanted = None if purposes is None else list(purposes)
+    wanted = None if purposes is None else [purposes] if isinstance(purposes, str) else list(purposes)
     count: int = await run_action(resource, name, {"subject": subject, **given(purposes=wanted)})
     return count

@@ -14,7 +14,7 @@ from resourcekit_tokens.errors import WrongPurpose
 from resourcekit_tokens.guards import revoking, storing
 from resourcekit_tokens.keyspace import RESERVED_PURPOSES, REVOCATION, later, refused_jti
 from resourcekit_tokens.options import TokenOptions
-from resourcekit_tokens.reading import check_life, vouched
+from resourcekit_tokens.reading import check_life, longest_expiry, vouched
 from resourcekit_tokens.tokens import tokens_of
 
 __all__ = ["RevokeJti", "RevokeToken", "StoreChanges", "StoreToken", "TokenStep"]
@@ -36,7 +36,7 @@ class TokenStep:
             "jti": claims.jti,
             "subject": claims.subject,
             "family": claims.family,
-            "expires_at": claims.expires_at or later(moment, self.options.longest_life),
+            "expires_at": claims.expires_at or longest_expiry(self.options, moment, claims.issued_at),
             "updated_at": moment,
         }
 

@@ -28,9 +28,14 @@ async def store_token(
     purpose: the token's own wins, else this, else ``"user"``. extra_data: further facts, a JSON object.
     values: attributes of your own. Raises InvalidToken, and WrongPurpose where token and caller contradict each other.
     """
-    name = tokens_of(resource).options.store_token_action_name
+    options = tokens_of(resource).options
     extra = None if extra_data is None else dict(extra_data)
-    return await run_action(resource, name, {"token": token, **given(purpose=purpose, extra_data=extra), **(values or {})})
+    facts = {"token": token, **given(purpose=purpose, extra_data=extra)}
+    own = dict(values or {})
+    if taken := sorted(own.keys() & {"token", "purpose", "extra_data"}):
+        findings = [FieldFinding(name, "is no attribute of your own; values holds those") for name in taken]
+        raise InvalidArgument(findings, resource=resource.__name__, action="store_token")
+    return await run_action(resource, options.store_token_action_name, {**facts, **own})
 
 
 @function

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 
+from resourcekit import utc_now
+from resourcekit.errors import SerializationFailure
 from resourcekit.extending import (
     Expression,
     Field,
@@ -24,15 +26,21 @@ from resourcekit.extending import (
     Store,
     Update,
     Value,
+    ambient_context,
     runtime_of,
 )
 from resourcekit_tokens.claims import Claims
 from resourcekit_tokens.errors import NotATokenResource
 from resourcekit_tokens.guards import is_live, revoking, storing, using_up
-from resourcekit_tokens.keyspace import FAMILY, cutoff_key, family_key, later
+from resourcekit_tokens.keyspace import FAMILY, FOR_EVER, GRACE, NEVER_ENDED, cutoff_key, family_key, grace_key, later
 from resourcekit_tokens.options import TokenOptions
 
-__all__ = ["Standing", "Tokens", "tokens_of"]
+__all__ = ["Standing", "Tokens", "again", "own_standing", "tokens_of"]
+
+T = TypeVar("T")
+
+_TRIES = 100
+"""How often work is run again; each time, another transaction has been committed, so somebody goes forward."""
 
 _FACTS = ("jti", "purpose", "expires_at", "revoked_at", "revocation_reason", "extra_data")
 
@@ -41,12 +49,22 @@ _FACTS = ("jti", "purpose", "expires_at", "revoked_at", "revocation_reason", "ex
 class Standing:
     """Why a token is revoked.
 
-    rule: ``"token"``, ``"cut-off"`` or ``"family"``. since, reason: of the record that says so.
+    rule: ``"token"``, ``"cut-off"`` or ``"family"``. since, reason: of the record that says so, which is ``record``.
     """
 
     rule: str
     since: datetime
     reason: str | None
+    record: Row = attrs.field(repr=False, eq=False)
+
+
+def own_standing(record: Row) -> Standing:
+    """Return why a token is revoked whose own record says so."""
+    return _standing("token", record)
+
+
+def _standing(rule: str, record: Row) -> Standing:
+    return Standing(rule, record["revoked_at"], record["revocation_reason"], record)
 
 
 class Tokens:
@@ -96,12 +114,23 @@ class Tokens:
         rows = await self.facts(keys)
         own = rows.get(jti)
         if own is not None and own["revoked_at"] is not None:
-            return Standing("token", own["revoked_at"], own["revocation_reason"])
+            return own_standing(own)
         return _by_cutoff(rows, jti, subject, issued_at, family) or _by_family(rows, family)
 
     async def standing_of(self, claims: Claims) -> Standing | None:
-        """Do the same for a token's claims."""
-        return await self.standing(claims.jti, claims.subject, claims.issued_at, claims.family)
+        """Do the same for a token's claims; what ends the token stays until the token has expired (P1)."""
+        standing = await self.standing(claims.jti, claims.subject, claims.issued_at, claims.family)
+        if standing is not None and standing.record["expires_at"] < (claims.expires_at or FOR_EVER):
+            await self._prolong(standing.record, claims.expires_at or FOR_EVER)
+        return standing
+
+    async def _prolong(self, record: Row, expires_at: datetime) -> None:
+        """Keep a record that ends a token which outlives it, so that no sweep brings the token back.
+
+        It happens where a jti has two expiries, where a token without ``iat`` meets a cut-off, and where a token was
+        issued into an ended family. An upsert, not an update: a sweep may just have taken the record away.
+        """
+        await self.write("revoke", [self.row(utc_now(), **{**record, "expires_at": expires_at})])
 
     def row(self, moment: datetime, **values: Any) -> Row:
         """Return a complete row with these values, and the attributes' defaults for all others."""
@@ -152,25 +181,25 @@ class Tokens:
         by_cutoff = _by_cutoff(rows, claims.jti, claims.subject, claims.issued_at, claims.family)
         return by_cutoff or _by_family(rows, claims.family)
 
-    async def take_grace(self, jti: str) -> bool:
-        """Take the one repetition of a rotation; false where it was taken before."""
-        update = Update(
-            (Field("jti") == Param("jti")) & (Field("revocation_reason") == Param("rotated")),
-            {"revocation_reason": Param("reuse")},
-        )
-        plan = self.runtime.plan(("tokens", "grace"), lambda: update)
-        result = await self.store.update(plan, {"jti": jti, "rotated": "rotated", "reuse": "reuse"})
-        return result.count == 1
+    async def take_grace(self, used: Row, moment: datetime) -> bool:
+        """Take the one repetition of a rotation; false where it was taken before.
+
+        By a record of its own: the reason of the used token's record stays what it is (P6).
+        """
+        row = self.row(moment, jti=grace_key(used["jti"]), purpose=GRACE, expires_at=used["expires_at"], revoked_at=moment)
+        return await self._insert_first(row) is not None
+
+    async def _insert_first(self, row: Row) -> Row | None:
+        """Insert a row; ``None`` where one with its key is there."""
+        plan = self.runtime.plan(("tokens", "insert first"), lambda: Insert(self.runtime.fields, OnConflict(("jti",), "skip")))
+        result = await self.store.insert(plan, [row], {})
+        _raise_first(result.failures)
+        return result.rows[0] if result.rows else None
 
     async def replace_cutoff(self, new: Row, there: Row | None) -> Row | None:
         """Write a cut-off if the one that was read still stands as it was; ``None`` where it does not."""
         if there is None:
-            plan = self.runtime.plan(
-                ("tokens", "first cut-off"), lambda: Insert(self.runtime.fields, OnConflict(("jti",), "skip"))
-            )
-            result = await self.store.insert(plan, [new], {})
-            _raise_first(result.failures)
-            return result.rows[0] if result.rows else None
+            return await self._insert_first(new)
         names = ("revoked_at", "revocation_reason", "extra_data", "updated_at")
         unchanged = (
             (Field("jti") == Param("jti")) & (Field("revoked_at") == Param("was")) & (Field("extra_data") == Param("kept"))
@@ -193,6 +222,21 @@ class Tokens:
         return result.rows
 
 
+async def again(tokens: Tokens, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run work that opens a transaction, again where the store gave it up in favour of another one.
+
+    Not inside a transaction of the caller's: that one would have to be run again as a whole. ``work`` has written
+    nothing when it is repeated.
+    """
+    for _ in range(_TRIES):
+        try:
+            return await work()
+        except SerializationFailure:
+            if tokens.store.current_transaction() is not None or ambient_context().remaining(1.0) <= 0:
+                raise
+    return await work()
+
+
 def _raise_first(failures: Sequence[Any]) -> None:
     if failures:
         raise failures[0].error
@@ -208,15 +252,16 @@ def _by_cutoff(
         return None
     kept: Mapping[str, str] = (row["extra_data"] or {}).get("keep", {})
     for entry in (jti, family or jti):
+        since = datetime.fromisoformat(kept[entry]) if entry in kept else None
         # A kept session lives unless an earlier cut-off, which did not keep it, had ended it already.
-        if entry in kept and issued_at is not None and issued_at >= datetime.fromisoformat(kept[entry]):
+        if since == NEVER_ENDED or (since is not None and issued_at is not None and issued_at >= since):
             return None
-    return Standing("cut-off", row["revoked_at"], row["revocation_reason"])
+    return _standing("cut-off", row)
 
 
 def _by_family(rows: Mapping[str, Row], family: str | None) -> Standing | None:
     row = None if family is None else rows.get(family_key(family))
-    return None if row is None or row["revoked_at"] is None else Standing("family", row["revoked_at"], row["revocation_reason"])
+    return None if row is None or row["revoked_at"] is None else _standing("family", row)
 
 
 def tokens_of(resource: Any) -> Tokens:

@@ -1,0 +1,84 @@
+"""What the tests of tokens share: a clock that stands still, and a resource on each layer and in each voice."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from voices import START, VOICES, Forge, Voice, declared
+
+from resourcekit.data_layers import SQL, Memory
+from resourcekit.testing import ManualClock
+
+
+@pytest.fixture
+def clock() -> Iterator[ManualClock]:
+    """Time that stands still at START until the test moves it."""
+    with ManualClock(START) as moved:
+        yield moved
+
+
+@pytest.fixture
+def layers(request: pytest.FixtureRequest, tmp_path: Any) -> Callable[[str], Any]:
+    """Make a data layer by name; the SQL ones of a test share one file, each with a table of its own."""
+    tables = iter(range(100))
+    return lambda name: Memory() if name == "memory" else SQL(f"sqlite:///{tmp_path}/tokens.db", table=f"table_{next(tables)}")
+
+
+@pytest.fixture
+def speak() -> Iterator[Callable[[Any, str], Voice]]:
+    """Give a resource a voice; what was opened in the loop is closed in it."""
+    spoken: list[Voice] = []
+    with asyncio.Runner() as runner:
+
+        def give(resource: Any, voice: str) -> Voice:
+            place, in_loop = VOICES[voice]
+            spoken.append(Voice(resource, place, runner if in_loop else None))
+            return spoken[-1]
+
+        yield give
+        for voice in spoken:
+            if voice._runner is not None:
+                runner.run(voice.resource.__runtime__.store.close())
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def layer_name(request: pytest.FixtureRequest) -> str:
+    """Return the layer's name: every test runs on each."""
+    return str(request.param)
+
+
+@pytest.fixture(params=list(VOICES))
+def voice(request: pytest.FixtureRequest) -> str:
+    """Return the voice: every test that asks for it runs in each."""
+    return str(request.param)
+
+
+@pytest.fixture
+def token_resource(
+    layer_name: str, voice: str, layers: Callable[[str], Any], speak: Callable[[Any, str], Voice], clock: ManualClock
+) -> Callable[..., Voice]:
+    """Declare a token resource with these options, and return it in the voice of the test; the clock stands still."""
+    spelling = "record" if voice in ("class.aio", "module") else "resource"
+
+    def make(body: dict[str, Any] | None = None, **options: Any) -> Voice:
+        chosen = "resource" if "created_at_attribute_name" in options else spelling
+        return speak(declared(layers(layer_name), chosen, body, **options), voice)
+
+    return make
+
+
+@pytest.fixture
+def plain(
+    layer_name: str, layers: Callable[[str], Any], speak: Callable[[Any, str], Voice], clock: ManualClock
+) -> Callable[..., Voice]:
+    """Do the same in one voice only, for rules that lie below the voices."""
+    return lambda body=None, **options: speak(declared(layers(layer_name), "resource", body, **options), "class")
+
+
+@pytest.fixture
+def forge(clock: ManualClock) -> Forge:
+    """Return what forges tokens."""
+    return Forge(clock)
