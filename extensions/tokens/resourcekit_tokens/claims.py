@@ -12,7 +12,7 @@ from fractions import Fraction
 from types import MappingProxyType
 from typing import Final
 
-from resourcekit_tokens.compact import check_text, decode_part, parse_object, split_token
+from resourcekit_tokens.compact import check_text, parse_object, split_token
 from resourcekit_tokens.errors import InvalidToken, TokenExpired, WrongPurpose
 
 __all__ = ["REGISTERED_CLAIMS", "ClaimRules", "Claims", "check_times", "extra_claims", "read_claims"]
@@ -75,9 +75,9 @@ class Claims(Mapping[str, object]):
 
     __slots__ = ("_payload", "_rules")
 
-    def __init__(self, payload: Mapping[str, object], rules: ClaimRules = _USUAL_RULES, plain: bool = False) -> None:  # noqa: FBT002 - a keyword costs time here
-        """Check and keep. plain: the caller knows that no text in it has a character that JSON must escape."""
-        if not (plain and _is_usual(payload, rules)):
+    def __init__(self, payload: Mapping[str, object], rules: ClaimRules = _USUAL_RULES) -> None:
+        """Check and keep."""
+        if not _is_usual(payload, rules):
             _check(payload, rules)
         self._payload, self._rules = payload, rules
 
@@ -149,9 +149,8 @@ def read_claims(token: object, *, rules: ClaimRules = _USUAL_RULES) -> Claims:
     token: the compact form (RFC 7515, 7.1), a ``str`` of at most 16 KiB.
     Raises InvalidToken, with the claim's name, for all that tokens.md calls garbage; BadSignature for an unsigned token.
     """
-    _, _, body, _ = split_token(token)
-    payload = decode_part(body)
-    return Claims(parse_object(payload, "payload"), rules, b"\\" not in payload)
+    _, _, payload, _ = split_token(token)
+    return Claims(parse_object(payload, "payload"), rules)
 
 
 def check_times(claims: Claims, moment: datetime, *, leeway: timedelta = timedelta(0)) -> None:
@@ -177,17 +176,20 @@ def extra_claims(claims: Mapping[str, object], rules: ClaimRules) -> dict[str, o
 
 
 def _is_usual(payload: Mapping[str, object], rules: ClaimRules) -> bool:
-    """Whether a plain payload is certainly fine, without a call per claim; ``False`` leaves the verdict to ``_check``.
+    """Whether a payload is certainly fine, without a call per claim; ``False`` leaves the verdict to ``_check``.
 
     What is absent is replaced by something fine; a null stays, and is not.
     """
     get = payload.get
-    jti = get("jti")
-    if type(jti) is not str or not 0 < len(jti) <= _SHORT or jti[:3] == _RESERVED_JTI or rules.default_purpose is None:
+    jti, family, issuer = get("jti"), get("fam", "-"), get("iss", "-")
+    subject, purpose = get(rules.subject_claim, "-"), get(rules.purpose_claim, "-")
+    if not (type(jti) is type(family) is type(issuer) is type(subject) is type(purpose) is str):
         return False
-    for text in (get(rules.subject_claim, "-"), get(rules.purpose_claim, "-"), get("fam", "-"), get("iss", "-")):
-        if type(text) is not str or not 0 < len(text) <= _SHORT:
-            return False
+    if not (jti and family and issuer and subject and purpose) or jti[:3] == _RESERVED_JTI or rules.default_purpose is None:
+        return False
+    text = jti + family + issuer + subject + purpose
+    if len(text) > _SHORT or not text.isascii() or "\x00" in text:  # if all are short enough together, each is
+        return False
     for time in (get("exp", 0), get("iat", 0), get("nbf", 0)):
         if type(time) is float:
             if not 0.0 <= time <= _LAST_FLOAT:
@@ -221,8 +223,8 @@ def _check(payload: Mapping[str, object], rules: ClaimRules) -> None:
 
 def _check_time(claim: str, value: object) -> None:
     """Raise InvalidToken unless this is a NumericDate (RFC 7519, 2) of year 1 or later."""
-    # Exact types: a bool is an int for isinstance.
-    if (type(value) is not int and type(value) is not float) or not math.isfinite(value):
+    # Exact types: a bool is an int for isinstance. An int is not asked whether it is finite: it may be too large for a float.
+    if type(value) is not int and not (type(value) is float and math.isfinite(value)):
         raise InvalidToken(f'"{claim}" is not a finite JSON number of seconds since 1970 (RFC 7519, 2).', claim=claim)
     if value < _FIRST_SECOND:
         raise InvalidToken(f'"{claim}" lies before year 1; have the issuer write seconds since 1970.', claim=claim)
