@@ -21,10 +21,12 @@ GROUP = "resourcekit"
 """Entry-point group in which packages announce themselves."""
 
 hookimpl = pluggy.HookimplMarker(GROUP)
+"""Marks a function of a plugin as the answer to the hook of its name."""
+
 _hookspec = pluggy.HookspecMarker(GROUP)
 
 
-class _Hooks:
+class Hooks:
     """The hooks. Each returns declarations; none is called inside an action."""
 
     @_hookspec
@@ -80,7 +82,7 @@ def _load(entry: metadata.EntryPoint) -> Plugin:
     version = distribution.version if distribution is not None else "?"
     try:
         manager = pluggy.PluginManager(GROUP)
-        manager.add_hookspecs(_Hooks)
+        manager.add_hookspecs(Hooks)
         manager.register(entry.load(), name=entry.name)
         manager.check_pending()
         return Plugin(

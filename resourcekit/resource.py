@@ -229,6 +229,15 @@ class Resource(metaclass=ResourceMeta, abstract=True):
 
     A record is a frozen value: it is equal to another of its class with the same values, and is changed by actions
     only. ``Ticket(...)`` makes a record that is not stored; it raises Invalid for what is wrong.
+
+    The class statement takes these options, and no others:
+
+    domain: the Domain that it belongs to; the default domain unless given.
+    data_layer: where its records are kept: ``SQL(...)``, ``Memory()``, a class of these, or a name or a URL that a plugin
+        serves; ``Memory()`` unless given.
+    extensions: what else it can do: classes (``TokenResource``), instances with options, or names that a plugin registered.
+    notifiers: functions, or objects with ``notify``, that get a Notification after each committed write.
+    abstract: ``True`` for a class that is only inherited from; it keeps no records.
     """
 
     __info__: ClassVar[ResourceInfo]

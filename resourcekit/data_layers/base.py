@@ -47,25 +47,64 @@ class Capability(enum.Enum):
     """What a store can do. The set is closed: there are no optional methods to probe for."""
 
     FILTER = "filter"
+    """Find rows by a condition."""
+
     SORT = "sort"
+    """Return rows in an order."""
+
     LIMIT = "limit"
+    """Return at most so many rows."""
+
     OFFSET = "offset"
+    """Pass over so many rows first."""
+
     AGGREGATE = "aggregate"
+    """Answer exists, count, min, max and sum without loading rows."""
+
     RETURNING = "returning"
+    """Return rows as they stand after a write, out of the same statement."""
+
     UPSERT = "upsert"
+    """Insert a row, or update the one that is there, as one step."""
+
     UPSERT_WHERE = "upsert where"
+    """Update the one that is there only where a condition holds of it."""
+
     UPDATE_WHERE = "update where"
+    """Change all rows for which a condition holds, as one step."""
+
     DELETE_WHERE = "delete where"
+    """Remove all rows for which a condition holds, as one step."""
+
     CAS = "compare and set"
+    """Of many who update under one condition at once, exactly those count who found it true."""
+
     ATOMIC_EXPR = "atomic expressions"
+    """Compute assignments from the row that is stored, and not from one that was read before."""
+
     DELETE_IN_BATCHES = "delete in batches"
+    """Remove what matches in short transactions, in the order of the store's own layout."""
+
     TRANSACTION = "transactions"
+    """All or none of several writes."""
+
     SAVEPOINT = "savepoints"
+    """Take a part of a transaction back."""
+
     LOCK = "row locks"
+    """Hold a row against others; nothing in resourcekit needs it."""
+
     LEASE = "leases"
+    """A name that at most one process holds for a time."""
+
     TTL = "time to live"
+    """Forget a row at a given moment without being asked."""
+
     TENANT = "tenants"
+    """Keep the rows of tenants apart."""
+
     CHANGE_FEED = "change feed"
+    """Tell of changes that others made."""
 
 
 class UnsupportedExpression(Exception):  # no error of the user's: the engine takes another way
@@ -141,6 +180,7 @@ class Aggregate:
 
 
 Operation = Select | Insert | Update | Delete | DeleteInBatches | Aggregate
+"""Whatever a store can be asked to compile; there is no other kind."""
 
 
 class Plan:

@@ -37,7 +37,7 @@ class Upsert:
 class Action(Entity):
     """The facts that all kinds of action share.
 
-    kind: one of five. arguments: by name, in order.
+    kind: one of five. arguments: inputs that are no attributes, in the order in which they may be given by position.
     function: what a decorated action runs; takes_class: its first parameter is the resource (a class method);
     context_parameter: the name of its parameter for the Context, if it has one.
     primary: the one that is used where none is named.
@@ -83,7 +83,9 @@ class Action(Entity):
 class _WriteAction(Action):
     """What creates, updates and destroys share.
 
-    accept: attributes that the caller may give. changes and validations: run in this order, changes first.
+    accept: attributes that the caller may give; none unless said.
+    changes: set values, each getting the changeset of the one before; functions ``(changeset, context)`` or objects.
+    validations: look at the changeset once all changes are done; all of them run, and what they find comes together.
     """
 
     accept: tuple[str, ...] = ()
@@ -124,7 +126,10 @@ class DestroyAction(_WriteAction):
 
 @attrs.frozen(kw_only=True, eq=False)
 class ReadAction(Action):
-    """Finds records. preparations: shape the query, in this order. get: at most one record is meant."""
+    """Finds records.
+
+    preparations: shape the query, each getting that of the one before. get: at most one record is meant.
+    """
 
     kind: ClassVar[Kind] = "read"
     preparations: tuple[Any, ...] = ()

@@ -25,7 +25,9 @@ __all__ = ["Argument", "Signature", "argument", "read_signature"]
 class Argument(Entity):
     """An input of an action that is no attribute.
 
-    type: cast and checked like an attribute's. default: MISSING where the caller must give it.
+    type: cast and checked like an attribute's.
+    default: the value where none is given; without one, the caller must give it unless it may be ``None``.
+    default_factory: makes that value, anew for each call.
     sensitive: hidden in every error text.
     """
 
@@ -65,7 +67,8 @@ def argument(
 ) -> Argument:
     """Declare an argument of a declarative action: ``argument("token", str, sensitive=True)``.
 
-    See Argument and Constraints for what the words mean. Raises DeclarationError RK031 for a type that cannot be cast.
+    name: by which the caller gives it, and by which changes find it in ``changeset.arguments``.
+    annotation: its type, as an attribute's. Raises DeclarationError RK031 for a type that cannot be cast.
     """
     origin = Origin.here()
     constraints = Constraints(

@@ -34,10 +34,16 @@ class Index(Entity):
 
 
 def identity(*fields: str, doc: str = "") -> Identity:
-    """Declare that these attributes identify a record; the name comes from the class body."""
+    """Declare that these attributes identify a record; the name comes from the class body.
+
+    fields: names of attributes. Of two records that agree in all of them, the second raises UniqueViolation.
+    """
     return Identity(fields=fields, origin=Origin.here(), doc=doc)
 
 
 def index(*fields: str, doc: str = "") -> Index:
-    """Declare an index over these attributes, in this order."""
+    """Declare an index over these attributes, in this order; the name comes from the class body.
+
+    fields: names of attributes that queries filter or sort by together.
+    """
     return Index(fields=fields, origin=Origin.here(), doc=doc)

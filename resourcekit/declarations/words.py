@@ -52,7 +52,7 @@ def create(
 ) -> CreateWord:
     """Declare a create action: ``submit = create(accept=["subject"])``, or decorate ``(changeset, ...) -> changeset``.
 
-    accept: attributes that the caller may give; none unless said. arguments: further inputs.
+    accept: attributes that the caller may give; none unless said. arguments: further inputs, made with ``argument``.
     upsert: ``True`` updates the record with this primary key, a name the one of that identity; an Upsert says how.
     """
     return CreateWord(
@@ -88,7 +88,7 @@ def update(
 ) -> UpdateWord:
     """Declare an update action: ``close = update(changes=[set_attribute("status", "closed")])``.
 
-    require_atomic: refuse, at declaration, changes and validations that must read the record first.
+    require_atomic: refuse, at declaration (RK047), changes and validations that must read the record first.
     finds_with: write to records that this read action shows, instead of the primary one.
     """
     return UpdateWord(
@@ -123,7 +123,11 @@ def destroy(
     notifiers: Sequence[Any] = (),
     doc: str = "",
 ) -> DestroyWord:
-    """Declare a destroy action. soft: write the changes instead of removing the record. finds_with: as for an update."""
+    """Declare a destroy action: ``remove = destroy()``.
+
+    soft: write what the changes set instead of removing the record.
+    require_atomic, finds_with: as for an update.
+    """
     return DestroyWord(
         DestroyAction(
             arguments=_by_name(arguments),

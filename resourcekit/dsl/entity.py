@@ -18,6 +18,9 @@ class Entity:
 
     An entity is immutable; extensions replace it by an evolved copy. ``section`` names the kind in error texts and in
     ``explain``, in the plural.
+
+    name: as the class body says it. origin: where it is declared, and by whom.
+    doc: one or two sentences on it, for ``explain`` and for pages of reference.
     """
 
     section: ClassVar[str] = "entities"

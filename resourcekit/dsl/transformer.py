@@ -10,7 +10,7 @@ __all__ = ["Transformer"]
 
 
 class Transformer:
-    """One step. It gets a state and returns a new one.
+    """One step of an extension's work on a resource: it gets a state and returns a new one.
 
     before, after: transformers that must come later or earlier; what is not installed is passed over.
     """

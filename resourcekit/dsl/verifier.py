@@ -11,7 +11,7 @@ __all__ = ["Verifier"]
 
 
 class Verifier:
-    """One check. It reads the facts and returns all its findings.
+    """One check of finished facts: it reads them and returns all its findings.
 
     across: it looks at other resources too, and so runs when the domain is sealed, not when the class is made.
     """

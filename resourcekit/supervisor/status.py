@@ -10,6 +10,7 @@ import attrs
 __all__ = ["ServiceState", "ServiceStatus"]
 
 ServiceState = Literal["waiting", "running", "backing off", "stopped", "crashed"]
+"""What a service is doing; see ServiceStatus."""
 
 
 @attrs.frozen(kw_only=True)

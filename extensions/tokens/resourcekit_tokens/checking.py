@@ -24,7 +24,11 @@ async def is_revoked(
     issued_at: datetime | None = None,
     family: str | None = None,
 ) -> bool:
-    """Tell whether a token, or a jti, is revoked: the extension's own action of that name."""
+    """Tell whether a token, or a jti, is revoked: the extension's own action of that name.
+
+    token: asks for the token as a whole. jti: asks for the record of that jti, where no token is given.
+    subject, issued_at, family: of the verified claims of that jti; with them cut-off and family count too.
+    """
     tokens = tokens_of(cls)
     if token is not None:
         return await _token_is_dead(tokens, token)

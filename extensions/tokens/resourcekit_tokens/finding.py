@@ -21,7 +21,10 @@ def find_expired(cls: Any, query: Query[Any], context: Context) -> Query[Any]:
 def find_token(
     cls: Any, query: Query[Any], context: Context, token: str | None = None, jti: str | None = None, purpose: str | None = None
 ) -> Query[Any]:
-    """Find the record of a token, or of a jti, that has not expired; revoked or not."""
+    """Find the record of a token, or of a jti, that has not expired; revoked or not.
+
+    token: read for its jti. jti: the same as the token's, where both are given. purpose: only a record of this purpose.
+    """
     if token is not None:
         of_token = vouched(tokens_of(cls).options, token).jti
         jti = of_token if jti in (None, of_token) else None
@@ -32,7 +35,10 @@ def find_token(
 
 
 def find_pending(cls: Any, query: Query[Any], context: Context, jti: str, purpose: str = "confirm") -> Query[Any]:
-    """Find the record of pending changes that are neither used, nor revoked, nor expired."""
+    """Find the record of pending changes that are neither used, nor revoked, nor expired.
+
+    jti: of the confirmation token. purpose: the one it was issued for.
+    """
     if refused_jti(jti):
         return query.filter(Field("jti").in_(()))
     return query.filter(

@@ -68,7 +68,7 @@ class TokenOptions(Extension):
         default=None,
         doc="Keys, issuer, audience and lifetimes. Without it tokens are not issued or verified, and the caller vouches for them.",
     )
-    leeway: timedelta = option(default=timedelta(0), check=_not_negative, doc="Tolerance for exp and nbf in verify.")
+    leeway: timedelta = option(default=timedelta(0), check=_not_negative, doc="Tolerance for `exp` and `nbf` in `verify`.")
     clock_skew: timedelta = option(
         default=timedelta(seconds=60),
         check=_not_negative,
@@ -77,20 +77,20 @@ class TokenOptions(Extension):
     max_lifetime: timedelta | None = option(
         default=None,
         check=_at_least(1),
-        doc="Upper bound of any token's life; a longer token is refused. The longest lifetime of jwt unless given; "
-        "None, without keys: what has no expiry is kept for ever.",
+        doc="Upper bound of any token's life; a longer token is refused. The longest lifetime of `jwt` unless "
+        "given; `None`, without keys: what has no expiry is kept for ever.",
     )
     expunge_interval: timedelta = option(
         default=timedelta(hours=12),
         check=_at_least(1),
         doc="Time between two sweeps, at least one second. AshAuthentication's option of that name counts whole hours.",
     )
-    store_all_tokens: bool = option(default=False, doc="issue() also stores the tokens it makes.")
-    require_token_presence: bool = option(default=False, doc="verify() accepts only stored tokens; needs store_all_tokens.")
+    store_all_tokens: bool = option(default=False, doc="`issue` also stores the facts of the tokens it makes.")
+    require_token_presence: bool = option(default=False, doc="`verify` accepts only stored tokens; needs `store_all_tokens`.")
     rotation_grace: timedelta = option(
         default=timedelta(0),
         check=_not_negative,
-        doc="Within it, one more rotate() of the same refresh token is answered with a new pair; after it, it is reuse.",
+        doc="Within it, one more `rotate` of the same refresh token is answered with a new pair; after it, it is reuse.",
     )
     created_at_attribute_name: str = option(
         default="created_at", check=_name, doc="Name of the attribute for the time of storing."

@@ -15,7 +15,10 @@ __all__ = ["Confirmed", "CutOff", "ExpungeResult", "IssuedToken", "RevokedJti", 
 
 @attrs.frozen
 class IssuedToken:
-    """A new token and what it says. The token is not shown by ``repr``."""
+    """A new token and what it says. The token is not shown by ``repr``.
+
+    token: the signed text, to be given to its holder. claims: what it says.
+    """
 
     token: str = attrs.field(repr=False)
     claims: Claims = attrs.field(repr=False)
@@ -23,7 +26,10 @@ class IssuedToken:
 
 @attrs.frozen
 class TokenPair:
-    """An access token and the refresh token that replaces both, of one family."""
+    """An access token and a refresh token of one family.
+
+    access: short-lived, purpose ``user``, for each request. refresh: long-lived, purpose ``refresh``, for ``rotate`` only.
+    """
 
     access: IssuedToken
     refresh: IssuedToken
@@ -31,7 +37,10 @@ class TokenPair:
 
 @attrs.frozen
 class Confirmed:
-    """A confirmation token that was used, and the changes that waited for it."""
+    """A confirmation token that was used, and the changes that waited for it.
+
+    claims: of the token. changes: the JSON object that ``store_confirmation_changes`` kept; empty where there was none.
+    """
 
     claims: Claims = attrs.field(repr=False)
     changes: Mapping[str, Any] = attrs.field(repr=False)
@@ -41,7 +50,8 @@ class Confirmed:
 class ExpungeResult:
     """What a sweep did.
 
-    removed: records that are gone (with ``dry_run``: that would go). batches: transactions it took. seconds: of work.
+    removed: records that are gone (with ``dry_run``: that would go). batches: transactions it took.
+    seconds: how long it took.
     """
 
     removed: int = 0
@@ -53,6 +63,7 @@ class ExpungeResult:
 class Verdict:
     """Whether a token is revoked, and why.
 
+    revoked: what ``token_revoked`` would answer.
     rule: ``"token"``, ``"cut-off"``, ``"family"``, ``"expired"``, ``"invalid"``, or ``"none"`` for a token that nothing
     is known against. since: when, where a record says so. reason: of that record, or the sentence of the error.
     """
@@ -65,7 +76,11 @@ class Verdict:
 
 @attrs.frozen
 class CutOff:
-    """A subject was logged out everywhere: tokens issued before ``issued_before`` are dead, except those kept."""
+    """A subject was logged out everywhere.
+
+    subject: whose tokens are dead. issued_before: those that were issued earlier than this; of several cut-offs, the
+    latest. kept: how many jtis and families the call excepted.
+    """
 
     subject: str = attrs.field(repr=False)
     issued_before: datetime
@@ -74,7 +89,11 @@ class CutOff:
 
 @attrs.frozen
 class RevokedJti:
-    """One row of an import: a jti that is revoked elsewhere, and what is known of its token."""
+    """One row of an import: a jti that is revoked elsewhere, and what is known of its token.
+
+    jti: of the token. expires_at: aware; without it the record is kept as long as any token may live.
+    subject: whom the token is about, for ``tokens_for_subject`` and the like.
+    """
 
     jti: str = attrs.field(repr=False)
     expires_at: datetime | None = None
