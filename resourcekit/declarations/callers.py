@@ -12,12 +12,13 @@ from resourcekit.dsl.entity import Word
 from resourcekit.flow.query import Query
 from resourcekit.flow.result import BulkResult
 
-__all__ = ["CreateWord", "DestroyWord", "GenericWord", "ReadWord", "UpdateWord"]
+__all__ = ["CreateWord", "DestroyWord", "GenericWord", "GetWord", "ReadWord", "UpdateWord"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 W = TypeVar("W", bound=Word)
+T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 Strategy = Literal["atomic", "stream"]
 
@@ -146,22 +147,44 @@ class DestroyWord(UpdateWord):
     __slots__ = ()
 
 
-class ReadWord(Word, Generic[P, T_co]):
-    """A read action in a class body; on the class, its caller, which returns what the action finds."""
+class ReadWord(Word, Generic[P]):
+    """A read action in a class body; on the class, its caller, which returns the records that it finds."""
 
     __slots__ = ()
 
-    def __get__(self, record: object, owner: type) -> _Caller[P, T_co]:
+    def __get__(self, record: object, owner: type[R]) -> _Caller[P, list[R]]:
         """Return the caller; at run time the engine's stands here once the class is made."""
         raise AttributeError(self.entity.name)
 
+    def __call__(self, function: Any) -> Self:
+        """Decorate a function: ``@read(primary=True)``."""
+        return _decorated(self, function)
 
-class GenericWord(Word, Generic[P, T_co]):
-    """A generic action in a class body; on the class, its caller, which returns what the function returns."""
+
+class GetWord(Word, Generic[P]):
+    """A read action that is meant for one record; on the class, its caller, which returns that one or ``None``."""
 
     __slots__ = ()
 
-    def __get__(self, record: object, owner: type) -> _Caller[P, T_co]:
+    def __get__(self, record: object, owner: type[R]) -> _Caller[P, R | None]:
+        """Return the caller; at run time the engine's stands here once the class is made."""
+        raise AttributeError(self.entity.name)
+
+    def __call__(self, function: Any) -> Self:
+        """Decorate a function: ``@read(get=True)``."""
+        return _decorated(self, function)
+
+
+class GenericWord(Word, Generic[P, T_co]):
+    """A generic action in a class body; on the class, its caller, which returns what the function returns, awaited."""
+
+    __slots__ = ()
+
+    @overload
+    def __get__(self: GenericWord[P, Coroutine[Any, Any, T]], record: object, owner: type) -> _Caller[P, T]: ...
+    @overload
+    def __get__(self, record: object, owner: type) -> _Caller[P, T_co]: ...
+    def __get__(self, record: object, owner: type) -> Any:
         """Return the caller; at run time the engine's stands here once the class is made."""
         raise AttributeError(self.entity.name)
 

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
-from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, cast, overload
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar, cast, overload
 
 from resourcekit.declarations.action import Action, CreateAction, DestroyAction, GenericAction, ReadAction, UpdateAction, Upsert
 from resourcekit.declarations.argument import Argument
-from resourcekit.declarations.callers import CreateWord, DestroyWord, GenericWord, ReadWord, UpdateWord
+from resourcekit.declarations.callers import CreateWord, DestroyWord, GenericWord, GetWord, ReadWord, UpdateWord
 from resourcekit.declarations.change import Change, ChangeFunction
 from resourcekit.declarations.preparation import Preparation, PreparationFunction
 from resourcekit.declarations.validation import Validation, ValidationFunction
 from resourcekit.dsl.entity import Word
 from resourcekit.dsl.origin import Origin
 from resourcekit.dsl.scope import Scope
+from resourcekit.flow.context import Context
 from resourcekit.flow.query import Query
 
 __all__ = ["action", "create", "destroy", "named", "read", "update"]
 
 P = ParamSpec("P")
-R = TypeVar("R")
 T = TypeVar("T")
 Changes = Sequence[Change | ChangeFunction]
 Validations = Sequence[Validation | ValidationFunction]
@@ -146,19 +147,18 @@ def destroy(
     )
 
 
+# What a function takes besides the query is the action's arguments; the engine gives it the class and the Context, which
+# therefore stand first. An argument that may be any object looks like a Context to checkers: they take any arguments then.
 @overload
-def read(function: Callable[Concatenate[Query[R], P], Query[R] | Awaitable[Query[R]]], /) -> ReadWord[P, list[R]]: ...
+def read(function: Callable[Concatenate[Query[Any], object, P], Query[Any]], /) -> ReadWord[...]: ...
 @overload
-def read(
-    function: Callable[..., Any] | classmethod[Any, Any, Any] | None = ...,
-    /,
-    *,
-    arguments: Sequence[Argument] = ...,
-    preparations: Sequence[Preparation | PreparationFunction] = ...,
-    get: Literal[True],
-    primary: bool = ...,
-    doc: str = ...,
-) -> ReadWord[..., Any]: ...
+def read(function: Callable[Concatenate[Query[Any], Context, P], Query[Any]], /) -> ReadWord[P]: ...
+@overload
+def read(function: Callable[Concatenate[Query[Any], P], Query[Any]], /) -> ReadWord[P]: ...
+@overload
+def read(function: Callable[Concatenate[type[Any], Query[Any], Context, P], Query[Any]], /) -> ReadWord[P]: ...
+@overload
+def read(function: Callable[Concatenate[type[Any], Query[Any], P], Query[Any]], /) -> ReadWord[P]: ...
 @overload
 def read(
     function: classmethod[Any, Any, Any] | None = ...,
@@ -166,10 +166,21 @@ def read(
     *,
     arguments: Sequence[Argument] = ...,
     preparations: Sequence[Preparation | PreparationFunction] = ...,
-    get: bool = ...,
+    get: Literal[True],
     primary: bool = ...,
     doc: str = ...,
-) -> ReadWord[..., list[Any]]: ...
+) -> GetWord[...]: ...
+@overload
+def read(
+    function: classmethod[Any, Any, Any] | None = ...,
+    /,
+    *,
+    arguments: Sequence[Argument] = ...,
+    preparations: Sequence[Preparation | PreparationFunction] = ...,
+    get: Literal[False] = ...,
+    primary: bool = ...,
+    doc: str = ...,
+) -> ReadWord[...]: ...
 def read(
     function: Callable[..., Any] | classmethod[Any, Any, Any] | None = None,
     /,
@@ -179,12 +190,13 @@ def read(
     get: bool = False,
     primary: bool = False,
     doc: str = "",
-) -> ReadWord[..., Any]:
+) -> ReadWord[...] | GetWord[...]:
     """Declare a read action: by preparations, or by decorating ``(query, ...) -> query``.
 
     get: the action returns one record or ``None`` instead of a list.
     """
-    return ReadWord(
+    kind: type[ReadWord[...] | GetWord[...]] = GetWord if get else ReadWord
+    return kind(
         ReadAction(
             arguments=_by_name(arguments),
             preparations=tuple(preparations),
@@ -197,28 +209,48 @@ def read(
     )
 
 
-@overload
-def action(function: Callable[P, Coroutine[Any, Any, T]], /) -> GenericWord[P, T]: ...
-@overload
-def action(function: Callable[P, T], /) -> GenericWord[P, T]: ...
-@overload
-def action(
-    function: classmethod[Any, P, Coroutine[Any, Any, T]], /, *, transaction: bool = ..., doc: str = ...
-) -> GenericWord[P, T]: ...
-@overload
-def action(*, transaction: bool = ..., doc: str = ...) -> Callable[[Callable[P, Any]], GenericWord[P, Any]]: ...
-def action(function: Any = None, *, transaction: bool = False, doc: str = "") -> Any:
-    """Declare a generic action by decorating a function; its signature is its arguments, its return type the result's.
+class _ActionWord:
+    """Declares generic actions; ``action`` is the only one.
 
-    The function may be a static or a class method, sync or async. A parameter annotated Context gets the context.
-    transaction: run it inside a transaction.
+    An object and not a function, so that ``@action`` and ``@action(transaction=True)`` share one list of overloads.
     """
-    origin = Origin.here()
 
-    def declare(function: Any) -> GenericWord[Any, Any]:
-        return GenericWord(GenericAction(function=function, transaction=transaction, origin=origin, doc=doc))
+    @overload
+    def __call__(
+        self, function: Callable[Concatenate[object, P], T], /, *, transaction: bool = ..., doc: str = ...
+    ) -> GenericWord[..., T]: ...
+    @overload
+    def __call__(
+        self, function: Callable[Concatenate[type[Any], Context, P], T], /, *, transaction: bool = ..., doc: str = ...
+    ) -> GenericWord[P, T]: ...
+    @overload
+    def __call__(
+        self, function: Callable[Concatenate[type[Any], P], T], /, *, transaction: bool = ..., doc: str = ...
+    ) -> GenericWord[P, T]: ...
+    @overload
+    def __call__(
+        self, function: Callable[Concatenate[Context, P], T], /, *, transaction: bool = ..., doc: str = ...
+    ) -> GenericWord[P, T]: ...
+    @overload
+    def __call__(self, function: Callable[P, T], /, *, transaction: bool = ..., doc: str = ...) -> GenericWord[P, T]: ...
+    @overload
+    def __call__(self, function: classmethod[Any, P, T], /, *, transaction: bool = ..., doc: str = ...) -> GenericWord[P, T]: ...
+    @overload
+    def __call__(self, *, transaction: bool = ..., doc: str = ...) -> Self: ...
+    def __call__(self, function: Any = None, *, transaction: bool = False, doc: str = "") -> Any:
+        """Declare a generic action by decorating a function.
 
-    return declare if function is None else declare(function)
+        Its signature is the action's arguments, its return type the result's. It may be a static or a class method, sync
+        or async. A parameter annotated Context gets the context; let it come first, so that type checkers know it.
+        transaction: run it inside a transaction.
+        """
+        if function is None:
+            return partial(self, transaction=transaction, doc=doc)
+        return GenericWord[..., Any](GenericAction(function=function, transaction=transaction, origin=Origin.here(), doc=doc))
+
+
+action = _ActionWord()
+"""Declare a generic action: ``@action``, or ``@action(transaction=True)``."""
 
 
 def named(name: str, word: Word) -> Action:
