@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 from resourcekit_tokens.compact import check_text, parse_object, split_token
 from resourcekit_tokens.errors import InvalidToken, TokenExpired, WrongPurpose
@@ -175,7 +175,7 @@ def extra_claims(claims: Mapping[str, object], rules: ClaimRules) -> dict[str, o
     return {name: value for name, value in claims.items() if name not in ours}
 
 
-def _is_usual(payload: Mapping[str, object], rules: ClaimRules) -> bool:
+def _is_usual(payload: Mapping[str, Any], rules: ClaimRules) -> bool:
     """Whether a payload is certainly fine, without a call per claim; ``False`` leaves the verdict to ``_check``.
 
     What is absent is replaced by something fine; a null stays, and is not.

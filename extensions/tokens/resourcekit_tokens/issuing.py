@@ -10,7 +10,7 @@ from typing import Any
 from resourcekit import utc_now
 from resourcekit.errors import FieldFinding, InvalidArgument
 from resourcekit.extending import Row, function
-from resourcekit_tokens.claims import Claims
+from resourcekit_tokens.claims import Claims, extra_claims
 from resourcekit_tokens.errors import InvalidToken, ReuseDetected, TokenConsumed, TokenRevoked
 from resourcekit_tokens.keys import JWT
 from resourcekit_tokens.reading import too_long, verified
@@ -20,7 +20,9 @@ from resourcekit_tokens.tokens import Standing, Tokens, again, own_standing, tok
 
 __all__ = ["confirm", "consume", "issue", "issue_pair", "rotate", "verify"]
 
-_ACCESS_LIFETIME, _LONGEST_ACCESS = timedelta(minutes=15), timedelta(days=36500)
+_ACCESS_LIFETIME = timedelta(minutes=15)
+_SHORTEST, _LONGEST = 1e-6, 36_500 * 86_400.0
+"""Seconds that the life of an access token may have in a refresh token: a microsecond to a hundred years."""
 
 NewClaims = Mapping[str, Any] | Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
@@ -89,12 +91,15 @@ def _make(
     from resourcekit_tokens.signing import new_claims, sign
 
     jwt = _keys(tokens)
+    if lifetime is not None and not isinstance(lifetime, timedelta):
+        finding = FieldFinding("lifetime", "must be a timedelta")
+        raise InvalidArgument(finding, resource=tokens.runtime.info.name, action="issue")
     life = _shortened(tokens, jwt.lifetime(purpose)) if lifetime is None else lifetime
     if too_long(tokens.options, life):
         finding = FieldFinding("lifetime", f"is over max_lifetime, {tokens.options.longest_life}")
         raise InvalidArgument(finding, resource=tokens.runtime.info.name, action="issue")
     payload = new_claims(jwt, subject=subject, purpose=purpose, lifetime=life, moment=moment, family=family, extra=claims)
-    return IssuedToken(sign(jwt, payload), Claims(payload, jwt.rules))
+    return IssuedToken(*sign(jwt, payload))
 
 
 _ACCESS_LIFE, _ACCESS_CLAIMS = "rk_life", "rk_claims"
@@ -238,9 +243,10 @@ async def _within_grace(tokens: Tokens, old: Claims, moment: datetime) -> bool:
 
 
 def _next_pair(tokens: Tokens, old: Claims, claims: NewClaims | None, moment: datetime) -> TokenPair:
-    carried: Any = old.get(_ACCESS_CLAIMS) or {}
+    carried: Any = old.get(_ACCESS_CLAIMS)
+    carried = extra_claims(carried, _keys(tokens).rules) if isinstance(carried, Mapping) else {}
     if callable(claims):
-        carried = claims(dict(carried))
+        carried = claims(carried)
     elif claims is not None:
         carried = dict(claims)
     life = _shortened(tokens, _access_life(old))
@@ -250,7 +256,7 @@ def _next_pair(tokens: Tokens, old: Claims, claims: NewClaims | None, moment: da
 def _access_life(old: Claims) -> timedelta:
     """Return what the access tokens of a family live; a refresh token of another issuer need not say it."""
     seconds = old.get(_ACCESS_LIFE)
-    is_life = isinstance(seconds, int | float) and 0 < seconds <= _LONGEST_ACCESS.total_seconds()
+    is_life = isinstance(seconds, int | float) and _SHORTEST <= seconds <= _LONGEST
     return timedelta(seconds=float(seconds)) if is_life else _ACCESS_LIFETIME  # type: ignore[arg-type]  # a number by now
 
 

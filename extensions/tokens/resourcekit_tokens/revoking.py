@@ -9,6 +9,7 @@ from typing import Any
 from resourcekit import utc_now
 from resourcekit.errors import FieldFinding, InvalidArgument
 from resourcekit.extending import Field, Param, Row, Update, function, record_function, run_action
+from resourcekit_tokens.compact import as_token
 from resourcekit_tokens.keyspace import REVOCATION, is_moment, later, not_reserved, refused_jti, refused_text
 from resourcekit_tokens.results import RevokedJti
 from resourcekit_tokens.tokens import again, tokens_of
@@ -35,9 +36,9 @@ async def revoke(resource: Any, token: str, *, family: bool | None = None, reaso
     unless ``family=False``. reason: ``"revoked"`` unless said; the first one stays (P6).
     Returns when the record is durable; raises InvalidToken for garbage, and a DataLayerError otherwise (P4).
     """
-    tokens = tokens_of(resource)
+    tokens, text = tokens_of(resource), as_token(token)
     name, facts = tokens.options.revocation.revoke_token_action_name, given(family=family, reason=reason)
-    return await again(tokens, lambda: run_action(resource, name, {"token": token, **facts}))
+    return await again(tokens, lambda: run_action(resource, name, {"token": text, **facts}))
 
 
 @record_function
@@ -116,7 +117,10 @@ def _imported(tokens: Any, row: RevokedJti, moment: datetime) -> Row:
 
 
 async def revoke_stored(cls: Any, subject: str, purposes: list[str] | None = None) -> int:
-    """Revoke all live stored tokens of a subject, of some purposes: the extension's own action of that name."""
+    """Revoke all live stored tokens of a subject: the extension's own action of that name.
+
+    subject: whose tokens. purposes: only tokens of these; of all purposes unless given.
+    """
     tokens = tokens_of(cls)
     wanted = () if purposes is None else tuple(f"purpose{position}" for position in range(len(purposes)))
     live = (Field("subject") == Param("subject")) & Field("revoked_at").is_none() & not_reserved()

@@ -50,6 +50,8 @@ def new_claims(
     Raises InvalidArgument, one finding each, for claims that could not be read back.
     """
     rules = options.rules
+    if not isinstance(extra, Mapping | None):
+        raise InvalidArgument(FieldFinding("claims", "must be a mapping"))
     reserved = sorted((extra or {}).keys() & (REGISTERED_CLAIMS | {rules.purpose_claim, rules.subject_claim}))
     if reserved:
         raise InvalidArgument([FieldFinding(name, "is set by resourcekit; leave it out of the claims") for name in reserved])
@@ -69,12 +71,12 @@ def new_claims(
         claims["iss"] = options.issuer
     if options.audiences:
         claims["aud"] = options.audience if isinstance(options.audience, str) else list(options.audiences)
-    _accept(lambda: Claims(claims, rules))
+    _accepted(lambda: Claims(claims, rules))
     return claims
 
 
-def sign(options: JWT, payload: Mapping[str, object]) -> str:
-    """The signed token, in the compact form, by the first key that is not ``verify_only``.
+def sign(options: JWT, payload: Mapping[str, object]) -> tuple[str, Claims]:
+    """The signed token, in the compact form, by the first key that is not ``verify_only``; and what it says, read back.
 
     Raises InvalidArgument for a payload that is not JSON, or that we would not accept back (over 16 KiB, no `jti`...);
     DeclarationError for a key that cannot be read or cannot sign.
@@ -86,8 +88,7 @@ def sign(options: JWT, payload: Mapping[str, object]) -> str:
     signing_input = f"{_base64url(_json(header))}.{_base64url(_json(payload))}"
     signature: bytes = _ALGORITHMS[key.algorithm].sign(signing_input.encode("ascii"), key.material().signing)
     token = f"{signing_input}.{_base64url(signature)}"
-    _accept(lambda: read_claims(token, rules=options.rules))
-    return token
+    return token, _accepted(lambda: read_claims(token, rules=options.rules))
 
 
 def verify_signature(options: JWT, token: object) -> Claims:
@@ -149,14 +150,12 @@ def _word(options: JWT, purpose: str) -> str:
     return word
 
 
-def _accept(read: Callable[[], Claims]) -> None:
+def _accepted(read: Callable[[], Claims]) -> Claims:
     """Run our own reader over what we are about to hand out; what it refuses is the caller's argument."""
     try:
-        read()
+        return read()
     except InvalidToken as refused:
         finding = FieldFinding(refused.claim or "claims", str(refused))
-    else:
-        return
     raise InvalidArgument(finding)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from resourcekit import query, utc_now
 from resourcekit.errors import FieldFinding, InvalidArgument
 from resourcekit.extending import Field, function, record_function, run_action
+from resourcekit_tokens.compact import as_token
 from resourcekit_tokens.revoking import given
 from resourcekit_tokens.tokens import tokens_of
 
@@ -30,7 +31,7 @@ async def store_token(
     """
     options = tokens_of(resource).options
     extra = None if extra_data is None else dict(extra_data)
-    facts = {"token": token, **given(purpose=purpose, extra_data=extra)}
+    facts = {"token": as_token(token), **given(purpose=purpose, extra_data=extra)}
     own = dict(values or {})
     if taken := sorted(own.keys() & {"token", "purpose", "extra_data"}):
         findings = [FieldFinding(name, "is no attribute of your own; values holds those") for name in taken]
@@ -47,15 +48,15 @@ async def get_token(resource: Any, *, token: str | None = None, jti: str | None 
     if token is None and jti is None:
         finding = FieldFinding("token", "is required, or jti is")
         raise InvalidArgument(finding, resource=resource.__name__, action="get_token")
-    name = tokens_of(resource).options.get_token_action_name
-    return await run_action(resource, name, given(token=token, jti=jti, purpose=purpose))
+    name, text = tokens_of(resource).options.get_token_action_name, None if token is None else as_token(token)
+    return await run_action(resource, name, given(token=text, jti=jti, purpose=purpose))
 
 
 @record_function
 async def store_confirmation_changes(resource: Any, token: str, changes: Mapping[str, Any], *, purpose: str = "confirm") -> Any:
     """Keep changes, a JSON object, until their confirmation token is used; later ones take the place of earlier ones."""
     name = tokens_of(resource).options.confirmation.store_changes_action_name
-    return await run_action(resource, name, {"token": token, "changes": dict(changes), "purpose": purpose})
+    return await run_action(resource, name, {"token": as_token(token), "changes": dict(changes), "purpose": purpose})
 
 
 @function
