@@ -105,7 +105,9 @@ def _declared(
         if facts is None:
             continue
         linked = base.__dict__.get("__extension__")
-        options.update(facts.options)
+        # A base that names no data layer hands down none: what it stands on itself is only the default.
+        unnamed = () if facts.options["data_layer_is_named"] else ("data_layer",)
+        options.update({name: value for name, value in facts.options.items() if name not in unnamed})
         entities.update({entity.name: entity if linked is None else _brought_by(linked, entity) for entity in facts.entities})
         brought.update({kind: value for kind, value in facts.extensions.items() if not isinstance(value, (Core, DataLayer))})
         if linked is not None:

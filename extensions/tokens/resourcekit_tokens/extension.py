@@ -103,11 +103,13 @@ class DefineFunctions(Transformer):
             if isinstance(value, (ResourceFunction, RecordFunction)):
                 state = state.define(name, value)
         if not state.options.get("data_layer_is_named"):
-            warnings.warn(
+            warnings.warn_explicit(
                 f"{state.name} names no data layer, so revocations are kept in memory and forgotten at the next restart; "
                 "write data_layer=SQL(...), or data_layer=Memory() to accept that",
                 UnsafeStoreWarning,
-                stacklevel=2,
+                filename=state.origin.file,
+                lineno=state.origin.line,
+                module=state.module,
             )
         return state
 
