@@ -39,13 +39,20 @@ class NameCreatedAt(Transformer):
     """Gives ``created_at`` the name that the options say."""
 
     def transform(self, state: State, options: TokenOptions) -> State:
-        """Rename the template's attribute, unless the user declared one of the new name."""
+        """Rename the template's attribute, unless the user declared one of the new name.
+
+        One that was inherited from TokenRecord stays, because type checkers see it there; TokenShape refuses that.
+        """
         name, usual = options.created_at_attribute_name, "created_at"
-        if name == usual or usual not in state.attributes:
+        if name == usual:
             return state
-        attribute = state.attributes[usual]
-        state = state.remove(usual)
-        return state if name in state.attributes else state.add(attrs.evolve(attribute, name=name))
+        there = state.attributes.get(usual)
+        if there is not None and there.origin.declared_by != "you":
+            if ("attributes", usual) not in state.history:
+                return state
+            state = state.remove(usual)
+        ours = TokenRecord.__info__.attributes[usual]
+        return state if name in state.attributes else state.add(attrs.evolve(ours, name=name))
 
 
 class AddActions(Transformer):

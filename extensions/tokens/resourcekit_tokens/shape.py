@@ -99,6 +99,10 @@ def _is_guarded(action: CreateAction, options: TokenOptions) -> bool:
 
 
 def _options(info: ResourceInfo, options: TokenOptions) -> Iterable[Finding]:
+    inherited = info.attributes.get("created_at")
+    if options.created_at_attribute_name != "created_at" and inherited is not None and inherited.origin.declared_by != "you":
+        what = "created_at_attribute_name cannot rename what TokenRecord declares, because type checkers see it there"
+        yield _finding("RK226", None, what, "Write class Token(Resource, ...), or leave the name as it is.", options)
     if options.require_token_presence and not options.store_all_tokens:
         what = "require_token_presence needs store_all_tokens, else no issued token would ever verify"
         yield _finding("RK226", None, what, "Say store_all_tokens=True as well.", options)
