@@ -40,7 +40,7 @@ def option(
 
 
 class _OptionsMeta(type):
-    """Turns an unknown option into a DeclarationError with a suggestion."""
+    """Turns an unknown option, and one that is missing, into a DeclarationError with a suggestion."""
 
     if not TYPE_CHECKING:  # checkers read the attrs signature, and flag unknown options themselves
 
@@ -55,14 +55,31 @@ class _OptionsMeta(type):
                         origin=Origin.here(),
                         hint=did_you_mean(name, known),
                     )
+            if missing := _missing(cls, len(args), given):
+                raise DeclarationError(
+                    "RK003",
+                    f"option {missing!r} is missing",
+                    path=(cls.__name__, missing),
+                    origin=Origin.here(),
+                    hint=f"Give it: {cls.__name__}({missing}=...).",
+                )
             return super().__call__(*args, **given)
+
+
+def _missing(cls: type, positional: int, given: Mapping[str, object]) -> str:
+    """Return the first option without a default that is not given, ``""`` where all are."""
+    by_position = [field.alias for field in fields_of(cls) if not field.kw_only][:positional]
+    for field in fields_of(cls):
+        if field.default is attrs.NOTHING and field.alias not in given and field.alias not in by_position:
+            return str(field.alias)
+    return ""
 
 
 @attrs.frozen(kw_only=True)
 class Options(metaclass=_OptionsMeta):
     """The base of option classes.
 
-    Raises DeclarationError RK002 for an unknown option and RK003 for a value of the wrong type or out of range.
+    Raises DeclarationError RK002 for an unknown option and RK003 for one that is missing, of the wrong type or out of range.
     """
 
     origin: Origin = attrs.field(factory=Origin.here, init=False, eq=False, repr=False)
