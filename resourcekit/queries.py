@@ -14,7 +14,7 @@ from resourcekit.engine.casting import CastError
 from resourcekit.engine.drive import BothColours, drive, drive_iterator, in_colour
 from resourcekit.engine.read import aggregate, fetch_all, fetch_one, primary_read, stream
 from resourcekit.engine.runtime import Runtime, runtime_of
-from resourcekit.errors import FieldFinding, Invalid, InvalidArgument, NotFound
+from resourcekit.errors import Invalid, InvalidArgument, NotFound
 from resourcekit.flow.context import ambient_context
 from resourcekit.flow.query import Query
 
@@ -102,7 +102,7 @@ def query(resource: type[R]) -> ResourceQuery[R]:
 
 
 class _Get:
-    """``get(Ticket, key)`` and ``await get.aio(Ticket, key)``."""
+    """Finds the record with a primary key: ``get(Ticket, key)``, ``await get.aio(Ticket, key)``."""
 
     def __call__(self, resource: type[R], key: object) -> R:
         """Return the record with this primary key (a tuple for a composite one). Raises NotFound where there is none."""
@@ -121,7 +121,7 @@ async def _get(resource: type[R], key: object) -> R:
     try:
         params = runtime.key_params(key)
     except CastError as error:
-        raise Invalid(FieldFinding(runtime.key[0], str(error)), resource=runtime.info.name) from None
+        raise Invalid(error.finding(runtime.key[0]), resource=runtime.info.name) from None
     read = primary_read(runtime)
     condition = None if read.is_plain else read.prepare(Query(), {}, ambient_context()).condition
     found: R | None = await runtime.fetch(params, condition)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, ForwardRef, Generic, Self, TypeVar, overload
 
 import attrs
 
-from resourcekit.declarations.value_type import ANYTHING, UnknownType, ValueType, read_annotation
+from resourcekit.declarations.value_type import ANYTHING, JSON_VALUE, UnknownType, ValueType, read_annotation
 from resourcekit.dsl.entity import Entity, Word
 from resourcekit.dsl.origin import Origin
 from resourcekit.dsl.scope import Scope
@@ -25,7 +25,8 @@ T = TypeVar("T")
 class Constraints:
     """What a value must keep besides its type.
 
-    min_length, max_length: in code points (text), bytes, or items. minimum, maximum: both inclusive.
+    min_length, max_length: in code points (text), bytes, or items; both inclusive.
+    minimum, maximum: of the value itself; both inclusive.
     match: a regular expression that the whole text must match.
     """
 
@@ -41,8 +42,8 @@ class Attribute(Entity):
     """The facts of one attribute.
 
     primary_key: part of the record's key; never changed after the insert.
-    default, default_factory: the value where none is given; MISSING and None where there is neither.
-    update_default_factory: called for each update that does not set the attribute.
+    default: the value where none is given. default_factory: makes that value, anew for each record.
+    update_default_factory: makes the value at each update that does not set the attribute.
     public: shown by ``as_dict`` and to the outside. sensitive: hidden in ``repr`` and in every error text.
     """
 
@@ -67,7 +68,7 @@ class Attribute(Entity):
     @classmethod
     def of(cls, name: str, annotation: object, **facts: Any) -> Attribute:
         """Make an attribute in code, as extensions do: ``Attribute.of("archived_at", datetime | None, default=None)``."""
-        return cls(name=name, type=read_annotation(annotation), origin=Origin.here(), **facts)
+        return cls(name=name, type=_stored_type(annotation), origin=Origin.here(), **facts)
 
     @property
     def allow_none(self) -> bool:
@@ -131,19 +132,33 @@ class Attr(Operand, Word, Generic[T]):
 def _type_of(annotation: object, scope: Scope) -> ValueType:
     if annotation is None:
         raise DeclarationError("RK030", "the attribute has no annotation", hint="Write its type: name: Attr[str] = attribute().")
-    try:
-        resolved = scope.resolve(annotation)
-    except NameError as error:
-        hint = "Import it in this module, above the class (not only for type checkers)."
-        raise DeclarationError("RK030", f"the annotation {annotation} names something unknown: {error}", hint=hint) from None
+    resolved = _resolved(annotation, scope)
     if getattr(resolved, "__origin__", None) is not Attr:
         hint = "Write it as Attr[...], for example Attr[str] or Attr[int | None]."
         raise DeclarationError("RK030", f"the annotation {annotation} is no Attr[...]", hint=hint)
+    inner = resolved.__args__[0]
+    return _stored_type(_resolved(inner.__forward_arg__, scope) if isinstance(inner, ForwardRef) else inner)
+
+
+def _resolved(annotation: object, scope: Scope) -> Any:
     try:
-        return read_annotation(resolved.__args__[0])
+        return scope.resolve(annotation)
+    except NameError as error:
+        hint = "Import it in this module, above the class (not only for type checkers)."
+        raise DeclarationError("RK030", f"the annotation {annotation} names something unknown: {error}", hint=hint) from None
+    except Exception as error:  # whatever a text raises that is no type
+        hint = "Write it as Attr[...], for example Attr[str] or Attr[int | None]."
+        raise DeclarationError("RK030", f"the annotation {annotation} cannot be read: {error}", hint=hint) from None
+
+
+def _stored_type(annotation: object) -> ValueType:
+    """Return the type as a record can hold it: of "anything", that is what JSON can say."""
+    try:
+        read = read_annotation(annotation)
     except UnknownType as error:
         hint = "Use str, int, float, bool, Decimal, datetime, date, time, timedelta, UUID, bytes, an Enum, a Literal, list, dict, or a union with None."
         raise DeclarationError("RK031", str(error), hint=hint) from None
+    return JSON_VALUE if read == ANYTHING else read
 
 
 def attribute(

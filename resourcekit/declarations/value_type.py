@@ -13,28 +13,61 @@ from typing import Any, Literal
 
 import attrs
 
-__all__ = ["Kind", "UnknownType", "ValueType", "read_annotation"]
+from resourcekit.types import JSON
+
+__all__ = ["ANYTHING", "JSON_VALUE", "Kind", "UnknownType", "ValueType", "read_annotation"]
 
 
 class Kind(enum.Enum):
     """What a value is, as far as casting and storage care."""
 
     STRING = "string"
+    """``str``: kept exactly, compared by code point; without NUL and lone surrogates."""
+
     INTEGER = "integer"
+    """``int``, or its text (``"12"``); a ``bool`` is refused."""
+
     FLOAT = "float"
+    """``float``, a whole number or its text; finite."""
+
     BOOLEAN = "boolean"
+    """``bool``, or the text ``"true"`` or ``"false"``."""
+
     DECIMAL = "decimal"
+    """``decimal.Decimal``, a whole number or its text; finite, never rounded, and never made of a ``float``."""
+
     DATETIME = "datetime"
+    """``datetime.datetime`` with a time zone, or its ISO text; kept in UTC to the microsecond."""
+
     DATE = "date"
+    """``datetime.date``, or its ISO text; a ``datetime`` is refused."""
+
     TIME = "time"
+    """``datetime.time``, or its ISO text."""
+
     DURATION = "duration"
+    """``datetime.timedelta``, or a text of seconds."""
+
     UUID = "uuid"
+    """``uuid.UUID``, or its text."""
+
     ENUM = "enum"
+    """A subclass of ``enum.Enum``: a member, its value or its name."""
+
     LITERAL = "literal"
+    """``Literal["open", "closed"]``: one of the options, which are all ``str``, all ``int`` or all ``bool``."""
+
     LIST = "list"
+    """``list[...]`` of one of these types, ``list[Any]`` of any JSON value; a tuple is taken, too."""
+
     MAP = "map"
+    """``dict[str, ...]`` with values of one of these types, or ``dict[str, Any]`` for any JSON object."""
+
     BYTES = "bytes"
+    """``bytes``, ``bytearray`` or ``memoryview``."""
+
     ANY = "any"
+    """``Any`` or ``object``: taken as it comes; of an attribute, SQL keeps what JSON can hold."""
 
 
 class UnknownType(TypeError):  # becomes a DeclarationError one floor up, where the place is known
@@ -62,7 +95,7 @@ class ValueType:
         name = f"Literal[{', '.join(map(repr, self.options))}]" if self.kind is Kind.LITERAL else self.python.__name__
         if self.item is not None:
             name = f"{name}[{self.item}]" if self.kind is Kind.LIST else f"{name}[str, {self.item}]"
-        return f"{name} | None" if self.allow_none else name
+        return f"{name} | None" if self.allow_none and self.kind is not Kind.ANY else name
 
 
 _PLAIN: dict[Any, Kind] = {
@@ -81,6 +114,9 @@ _PLAIN: dict[Any, Kind] = {
     dict: Kind.MAP,
 }
 ANYTHING = ValueType(Kind.ANY, object, allow_none=True)
+JSON_VALUE = ValueType(Kind.ANY, type("JSON", (), {}), allow_none=True)
+"""Any JSON value; there is no class that they all have."""
+
 _UNIONS = (typing.Union, types.UnionType)
 
 
@@ -92,9 +128,24 @@ def read_annotation(annotation: Any) -> ValueType:
     """
     if annotation is Any or annotation is object:
         return ANYTHING
+    if annotation == JSON:
+        return JSON_VALUE
     if type(annotation).__name__ == "TypeAliasType":  # of Python 3.12's "type" statement
         return read_annotation(annotation.__value__)
-    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if isinstance(annotation, typing.NewType):
+        return read_annotation(annotation.__supertype__)
+    if typing.get_origin(annotation) is not None:
+        return _read_generic(annotation, typing.get_origin(annotation), typing.get_args(annotation))
+    if isinstance(annotation, type) and annotation in _PLAIN:
+        return ValueType(_PLAIN[annotation], annotation)
+    if isinstance(annotation, type) and issubclass(annotation, enum.Enum):
+        return ValueType(Kind.ENUM, annotation, options=tuple(annotation))
+    if annotation in (Sequence, Mapping):
+        return ValueType(Kind.LIST, list) if annotation is Sequence else ValueType(Kind.MAP, dict)
+    raise _unknown(annotation)
+
+
+def _read_generic(annotation: Any, origin: Any, arguments: tuple[Any, ...]) -> ValueType:
     if origin in _UNIONS:
         return _read_union(annotation, arguments)
     if origin is typing.Annotated:
@@ -102,18 +153,17 @@ def read_annotation(annotation: Any) -> ValueType:
     if origin is Literal:
         return _read_literal(arguments)
     if origin in (list, Sequence):
-        return ValueType(Kind.LIST, list, item=_item(arguments[0]))
+        return ValueType(Kind.LIST, list, item=_item(arguments[0]) if arguments else None)
     if origin in (dict, Mapping):
-        if arguments[0] is not str:
+        if arguments and arguments[0] is not str:
             msg = "the keys of a dict must be str"
             raise UnknownType(msg)
-        return ValueType(Kind.MAP, dict, item=_item(arguments[1]))
-    if annotation in _PLAIN:
-        return ValueType(_PLAIN[annotation], annotation)
-    if isinstance(annotation, type) and issubclass(annotation, enum.Enum):
-        return ValueType(Kind.ENUM, annotation, options=tuple(annotation))
-    msg = f"{getattr(annotation, '__name__', annotation)!s} is no type that a record can hold"
-    raise UnknownType(msg)
+        return ValueType(Kind.MAP, dict, item=_item(arguments[1]) if arguments else None)
+    raise _unknown(annotation)
+
+
+def _unknown(annotation: Any) -> UnknownType:
+    return UnknownType(f"{getattr(annotation, '__name__', annotation)!s} is no type that a record can hold")
 
 
 def _item(annotation: Any) -> ValueType | None:

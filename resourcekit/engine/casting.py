@@ -10,15 +10,35 @@ from collections.abc import Callable
 from typing import Any
 
 from resourcekit.declarations.attribute import Constraints
-from resourcekit.declarations.value_type import Kind, ValueType
+from resourcekit.declarations.value_type import JSON_VALUE, Kind, ValueType
+from resourcekit.errors import FieldFinding
 
 __all__ = ["Cast", "CastError", "compile_cast"]
 
 Cast = Callable[[Any], Any]
 
 
+_DEEPEST = 100
+"""Lists and mappings of JSON inside each other; more than that is an attack, and would exhaust the stack of a parser."""
+
+
 class CastError(ValueError):
-    """The value will not do; the text says what would, and never shows the value."""
+    """The value will not do; the text says what would, and never shows the value.
+
+    path: where inside the value, with dots for what lies deeper (``"2"``, ``"zip"``); ``""`` for the value itself.
+    """
+
+    def __init__(self, message: str, path: str = "") -> None:
+        super().__init__(message)
+        self.path = path
+
+    def inside(self, step: object) -> CastError:
+        """Return this error as it is seen from outside of an item or a key."""
+        return CastError(str(self), f"{step}.{self.path}" if self.path else str(step))
+
+    def finding(self, field: str) -> FieldFinding:
+        """Return what is wrong with a field whose value this is."""
+        return FieldFinding(f"{field}.{self.path}" if self.path else field, str(self))
 
 
 def compile_cast(kind: ValueType, constraints: Constraints) -> Cast:
@@ -65,9 +85,11 @@ def _checks(limits: Constraints) -> list[tuple[Callable[[Any], bool], str]]:
 
 def _string(kind: ValueType) -> Cast:
     def cast(value: Any) -> str:
-        if isinstance(value, str):
+        if type(value) is str:
             return value
-        msg = "must be text"
+        if isinstance(value, str):  # a subclass (a StrEnum's member): the record holds plain text, on every store
+            return str.__str__(value)
+        msg = "must not be None" if value is None else "must be text"
         raise CastError(msg)
 
     return cast
@@ -79,7 +101,7 @@ def _parsed(kind: ValueType, parse: Callable[[str], Any], called: str) -> Cast:
     def cast(value: Any) -> Any:
         if isinstance(value, python):
             return value
-        if isinstance(value, str):
+        if isinstance(value, str) and "_" not in value:  # Python's parsers pass over "_" between digits
             try:
                 return parse(value)
             except (ValueError, ArithmeticError):
@@ -91,8 +113,12 @@ def _parsed(kind: ValueType, parse: Callable[[str], Any], called: str) -> Cast:
 
 
 def _integer(kind: ValueType) -> Cast:
-    inner = _parsed(kind, _parse_integer, "a whole number")
-    return _refuse_bool(inner, "a whole number")
+    inner = _refuse_bool(_parsed(kind, _parse_integer, "a whole number"), "a whole number")
+
+    def cast(value: Any) -> int:
+        return value if type(value) is int else int(inner(value))
+
+    return cast
 
 
 def _parse_integer(text: str) -> int:
@@ -153,7 +179,7 @@ def _datetime(kind: ValueType) -> Cast:
 
     def cast(value: Any) -> dt.datetime:
         moment: dt.datetime = inner(value)
-        if moment.tzinfo is None:
+        if moment.utcoffset() is None:
             msg = "must have a time zone"
             raise CastError(msg)
         try:
@@ -178,18 +204,33 @@ def _date(kind: ValueType) -> Cast:
     return cast
 
 
+def _time(kind: ValueType) -> Cast:
+    inner = _parsed(kind, dt.time.fromisoformat, "a time")
+
+    def cast(value: Any) -> dt.time:
+        time: dt.time = inner(value)
+        if time.tzinfo is None:
+            return time
+        msg = "must be a time without a time zone"
+        raise CastError(msg)
+
+    return cast
+
+
 def _enum(kind: ValueType) -> Cast:
-    members = {**{member.value: member for member in kind.options}, **{member.name: member for member in kind.options}}
+    """Take a member, its value or its name; where a value is also another member's name, the value wins."""
     names = ", ".join(member.name for member in kind.options)
 
     def cast(value: Any) -> Any:
         if isinstance(value, kind.python):
-            return value
-        try:
-            return members[value]
-        except (KeyError, TypeError):
-            msg = f"must be one of {names}"
-            raise CastError(msg) from None
+            found = [member for member in kind.options if member is value]  # combined flags are no member
+        else:
+            found = [member for member in kind.options if type(member.value) is type(value) and member.value == value]
+            found += [member for member in kind.options if member.name == value]
+        if found:
+            return found[0]
+        msg = f"must be one of {names}"
+        raise CastError(msg)
 
     return cast
 
@@ -211,7 +252,7 @@ def _list(kind: ValueType) -> Cast:
         if not isinstance(value, (list, tuple)):
             msg = "must be a list"
             raise CastError(msg)
-        return [item(each) for each in value]
+        return [_item(item, each, position) for position, each in enumerate(value)]
 
     return cast
 
@@ -223,21 +264,35 @@ def _map(kind: ValueType) -> Cast:
         if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
             msg = "must be a mapping with text keys"
             raise CastError(msg)
-        return {key: item(each) for key, each in value.items()}
+        return {key: _item(item, each, key) for key, each in value.items()}
 
     return cast
 
 
-def _json(value: Any) -> Any:
+def _item(cast: Cast, value: Any, step: object) -> Any:
+    try:
+        return cast(value)
+    except CastError as error:
+        raise error.inside(step) from None
+
+
+def _anything(kind: ValueType) -> Cast:
+    return _json if kind == JSON_VALUE else lambda value: value
+
+
+def _json(value: Any, depth: int = 0) -> Any:
     """Copy a JSON value, so that the record shares nothing with the caller."""
     if value is None or isinstance(value, (str, bool, int)):
         return value
     if isinstance(value, float) and math.isfinite(value):
         return value
+    if depth == _DEEPEST:
+        msg = f"must not be nested more than {_DEEPEST} deep"
+        raise CastError(msg)
     if isinstance(value, (list, tuple)):
-        return [_json(each) for each in value]
+        return [_json(each, depth + 1) for each in value]
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
-        return {key: _json(each) for key, each in value.items()}
+        return {key: _json(each, depth + 1) for key, each in value.items()}
     msg = "must hold only what JSON can: text, finite numbers, true, false, None, lists, mappings with text keys"
     raise CastError(msg)
 
@@ -260,7 +315,7 @@ _CASTS: dict[Kind, Callable[[ValueType], Cast]] = {
     Kind.DECIMAL: _decimal,
     Kind.DATETIME: _datetime,
     Kind.DATE: _date,
-    Kind.TIME: lambda kind: _parsed(kind, dt.time.fromisoformat, "a time"),
+    Kind.TIME: _time,
     Kind.DURATION: lambda kind: _parsed(kind, lambda text: dt.timedelta(seconds=float(text)), "a duration"),
     Kind.UUID: lambda kind: _parsed(kind, uuid.UUID, "a UUID"),
     Kind.ENUM: _enum,
@@ -268,5 +323,5 @@ _CASTS: dict[Kind, Callable[[ValueType], Cast]] = {
     Kind.LIST: _list,
     Kind.MAP: _map,
     Kind.BYTES: _bytes,
-    Kind.ANY: lambda kind: lambda value: value,
+    Kind.ANY: _anything,
 }

@@ -58,7 +58,7 @@ class ChangeRunner:
         try:
             key = self.runtime.key_params(record_or_key)
         except CastError as error:
-            raise self.invalid(FieldFinding(self.runtime.key[0], str(error))) from None
+            raise self.invalid(error.finding(self.runtime.key[0])) from None
         given_record = record_or_key if self.runtime.is_record(record_or_key) else None
         record = await self._run_one(attrs.evolve(changeset, record=given_record), key, context)
         if self.notifiers:
@@ -158,7 +158,7 @@ class ChangeRunner:
                 try:
                     cast = self.runtime.casts[name](utc_now() if isinstance(value, Now) else value)
                 except CastError as error:
-                    findings.append(FieldFinding(name, str(error)))
+                    findings.append(error.finding(name))
                 else:
                     # One shape for None and for values, unlike in a filter: an assignment means the same for both.
                     found[name] = shaper.place(cast)

@@ -87,7 +87,7 @@ class CreateRunner:
             try:
                 row[name] = self.runtime.casts[name](utc_now() if isinstance(value, Now) else value)
             except CastError as error:
-                findings.append(FieldFinding(name, str(error)))
+                findings.append(error.finding(name))
         unknown = set(values) - set(self._attributes)
         findings.extend(FieldFinding(name, "is no attribute; a change sets it") for name in sorted(unknown))
         if findings:

@@ -49,4 +49,4 @@ def _cast_into(target: dict[str, Any], name: str, value: Any, cast: Cast, findin
     try:
         target[name] = cast(value)
     except CastError as error:
-        findings.append(FieldFinding(name, str(error)))
+        findings.append(error.finding(name))

@@ -32,7 +32,7 @@ def new_values(runtime: Runtime, given: Mapping[str, Any]) -> dict[str, Any]:
         try:
             values[name] = runtime.casts[name](utc_now() if isinstance(value, Now) else value)
         except CastError as error:
-            findings.append(FieldFinding(name, str(error)))
+            findings.append(error.finding(name))
     if findings:
         raise Invalid(findings, resource=runtime.info.name)
     return values

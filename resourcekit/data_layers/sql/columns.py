@@ -215,7 +215,10 @@ def _enum_codec(members: type[enum.Enum]) -> Codec:
             raise Unstorable(f"must be one of {members.__name__}")
         return value.name
 
-    return Codec(Form.TEXT, Family.NAME, encode, members.__getitem__, ordered=False, members=members)
+    def decode(name: str) -> enum.Enum:
+        return members[name]  # not its __getitem__, which members that are texts have themselves
+
+    return Codec(Form.TEXT, Family.NAME, encode, decode, ordered=False, members=members)
 
 
 def _encode_dynamic(value: Any) -> Any:
