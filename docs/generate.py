@@ -34,6 +34,7 @@ from resourcekit.declarations.attribute import Attribute, Constraints
 from resourcekit.declarations.identity import Identity, Index
 from resourcekit.declarations.value_type import Kind
 from resourcekit.dsl.docstrings import first_sentence, markdown, texts_below, told
+from resourcekit.dsl.entity import Entity
 from resourcekit.dsl.reference import Item, class_section, code, enum_table, function_section, items_of, shown, table
 from resourcekit.dsl.sentinel import MISSING
 from resourcekit.engine.interface import RecordFunction, ResourceFunction
@@ -157,10 +158,10 @@ def _result_section(kind: type) -> str:
 
 
 _WORDS: dict[str, tuple[type, ...]] = {
-    "attribute": (Attribute, Constraints),
-    "argument": (Argument, Constraints),
-    "identity": (Identity,),
-    "index": (Index,),
+    "attribute": (Attribute, Constraints, Entity),
+    "argument": (Argument, Constraints, Entity),
+    "identity": (Identity, Entity),
+    "index": (Index, Entity),
     "create": CreateAction.__mro__,
     "read": ReadAction.__mro__,
     "update": UpdateAction.__mro__,

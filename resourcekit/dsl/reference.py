@@ -195,7 +195,7 @@ def class_section(kind: type, *, called: str = "", level: int = 2, without: Coll
     members = {name: value for name, value in vars(kind).items() if not name.startswith("_") and name not in without}
     return _joined(
         f"{'#' * level} {kind.__name__}",
-        code(_call(called, kind.__init__, without, "")) if called else "",
+        code(_call(called, kind, without, "")) if called else "",
         markdown(prose),
         _bullets(Item(name=name, doc=doc) for name, doc in texts.items() if name not in without),
         table(filter(None, (_property(name, value) for name, value in members.items())), called="property"),
@@ -226,7 +226,7 @@ def _call(called: str, function: Callable[..., Any], without: Collection[str], r
             continue
         if parameter.kind is parameter.KEYWORD_ONLY and not any(part.startswith("*") for part in parts):
             parts.append("*")
-        stars = {parameter.VAR_POSITIONAL: "*", parameter.VAR_KEYWORD: "**"}.get(parameter.kind, "")
+        stars = "*" if parameter.kind is parameter.VAR_POSITIONAL else "**" if parameter.kind is parameter.VAR_KEYWORD else ""
         parts.append(f"{stars}{parameter.name}{_typed(parameter)}")
     result = _annotation(found.return_annotation) if returns is None else returns
     arrow = f" -> {result}" if result else ""

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import importlib
+import types
+
+import pytest
+
+DOORS = (
+    "resourcekit",
+    "resourcekit.data_layers",
+    "resourcekit.errors",
+    "resourcekit.extending",
+    "resourcekit.supervisor",
+    "resourcekit.testing",
+    "resourcekit.types",
+    "resourcekit_tokens",
+    "resourcekit_tokens.errors",
+)
+GATHERING = ("resourcekit", "resourcekit.data_layers", "resourcekit.extending", "resourcekit.testing", "resourcekit_tokens")
+"""Doors that hold nothing of their own: whatever can be seen in them is meant to be imported."""
+
+MACHINERY = {"TYPE_CHECKING", "annotations", "import_module"}
+
+FIXED = {
+    "resourcekit": (
+        "Attr Context Domain Query Resource action as_dict attribute context create destroy env get identity index info now "
+        "query read set_attribute transaction update utc_now uuid7 set_new_attribute increment touch optimistic_lock one_of "
+        "string_length match compare present absent filter sort limit"
+    ),
+    "resourcekit.data_layers": "SQL Memory Repo joined",
+    "resourcekit.errors": (
+        "ResourcekitError DeclarationError DeclarationErrors Invalid InvalidArgument NotFound StaleRecord UniqueViolation NotNull "
+        "Forbidden DataLayerError Unavailable Timeout OutcomeUnknown SerializationFailure UnsafeStore WrongColour "
+        "UnsafeStoreWarning"
+    ),
+    "resourcekit.extending": (
+        "Change Entity Extension Finding Preparation ResourceInfo Service ServiceContext State Template Transformer Validation "
+        "Verifier hookimpl option Capability DataLayer Plan WriteResult"
+    ),
+    "resourcekit.supervisor": "Supervisor",
+    "resourcekit.testing": "DataLayerLaws ManualClock declaration_errors in_memory",
+    "resourcekit_tokens": (
+        "JWT SigningKey TokenRecord TokenResource Revocation Confirmation Expunger Claims IssuedToken TokenPair Confirmed CutOff "
+        "ExpungeResult RevokedJti Verdict revoke revoke_jti revoke_jtis token_revoked jti_revoked expunge_expired read_expired "
+        "store_token get_token store_confirmation_changes get_confirmation_changes confirm revoke_all_stored_for_subject "
+        "log_out_everywhere tokens_for_subject issue issue_pair verify consume rotate explain"
+    ),
+    "resourcekit_tokens.errors": (
+        "InvalidToken BadSignature TokenExpired WrongPurpose TokenRevoked TokenConsumed ReuseDetected NotATokenResource"
+    ),
+}
+"""The names that programs outside the project use, as the design fixes them."""
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_the_names_of_a_door_are_sorted_and_there(door):
+    """Every name that a door announces can be imported, and the list is in order without repetition."""
+    module = importlib.import_module(door)
+    missing = [name for name in module.__all__ if not hasattr(module, name)]
+
+    assert [] == missing
+    assert sorted(set(module.__all__)) == sorted(module.__all__)
+
+
+@pytest.mark.parametrize("door", GATHERING)
+def test_a_door_shows_what_it_announces_and_nothing_else(door):
+    """Whatever can be seen in a door stands in its list, so nothing is public by accident."""
+    module = importlib.import_module(door)
+    for name in module.__all__:
+        getattr(module, name)
+    seen = {
+        name
+        for name, value in vars(module).items()
+        if not name.startswith("_") and name not in MACHINERY and not isinstance(value, types.ModuleType)
+    }
+
+    assert set() == seen - set(module.__all__)
+
+
+@pytest.mark.parametrize("door", ["resourcekit", "resourcekit.testing"])
+def test_a_lazy_door_lists_its_names_before_they_are_loaded(door):
+    """``dir`` of a door that loads on demand is its list, for completion in an editor and a shell."""
+    module = importlib.import_module(door)
+
+    assert sorted(module.__all__) == dir(module)
+
+
+@pytest.mark.parametrize("door", ["resourcekit", "resourcekit.data_layers", "resourcekit.testing"])
+def test_a_lazy_door_refuses_an_unknown_name(door):
+    """A name that a door does not have is an AttributeError that says so, as in any module."""
+    module = importlib.import_module(door)
+
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = module.nonsense
+
+
+@pytest.mark.parametrize("door", FIXED)
+def test_names_that_others_rely_on_stay(door):
+    """No name that the design promises has left its door."""
+    module = importlib.import_module(door)
+    gone = sorted(set(FIXED[door].split()) - set(module.__all__))
+
+    assert [] == gone
