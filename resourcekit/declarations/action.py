@@ -25,11 +25,13 @@ class Upsert:
     identity: the identity that decides; ``None``: the primary key.
     set: attribute to expression (over ``existing(...)`` and ``incoming(...)``); attributes not named stay. ``None``:
         all that the caller and the changes gave, as it came. Empty: the record stays as it is.
+    given: attributes that are written besides ``set``, as they came, where the caller or a change gave them.
     where: update only where this holds of the stored record; else "skipped".
     """
 
     identity: str | None = None
     set: Mapping[str, Expression] | None = None
+    given: tuple[str, ...] = ()
     where: Expression | None = None
 
 

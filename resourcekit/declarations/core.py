@@ -115,7 +115,7 @@ def _upsert_findings(action: CreateAction, info: Facts) -> Iterable[Finding]:
         yield _finding(
             "RK046", action, f"upserts by the identity {name!r}, which does not exist", did_you_mean(name, info.identities)
         )
-    for field in action.upsert.set or ():
+    for field in (*(action.upsert.set or ()), *action.upsert.given):
         if field not in info.attributes:
             yield _finding(
                 "RK046", action, f"sets {field!r} in its upsert, which is no attribute", did_you_mean(field, info.attributes)

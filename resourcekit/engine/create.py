@@ -112,7 +112,10 @@ class CreateRunner:
             return self.runtime.plan("insert", lambda: Insert(self.runtime.fields)), {}
         shaper = Shaper()
         target = self._target(upsert)
-        assignments = upsert.set if upsert.set is not None else self._given(changeset, target)
+        came = self._given(changeset, target)
+        assignments = (
+            came if upsert.set is None else {**{name: came[name] for name in upsert.given if name in came}, **upsert.set}
+        )
         shaped = {name: shaper.shape(expression) for name, expression in assignments.items()}
         where = shaper.shape(upsert.where) if upsert.where is not None else (None, None)
         key = ("upsert", target, tuple((name, shape) for name, (_, shape) in shaped.items()), where[1])

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import attrs
 
-from resourcekit import coalesce, existing, filter, incoming  # noqa: A004  # the field's word
+from resourcekit import filter  # noqa: A004  # the field's word
 from resourcekit.errors import UnsafeStoreWarning
 from resourcekit.extending import (
     Action,
@@ -19,6 +19,7 @@ from resourcekit.extending import (
     Service,
     State,
     Template,
+    TimeToLive,
     Transformer,
     Verifier,
 )
@@ -77,9 +78,7 @@ def _taking(action: Action, own: tuple[str, ...]) -> Action:
     """Let a create of ours take the user's own attributes; a value that is not given leaves a stored one alone."""
     if not isinstance(action, CreateAction) or action.upsert is None or not own:
         return action
-    assignments = {**(action.upsert.set or {}), **{name: coalesce(incoming(name), existing(name)) for name in own}}
-    upsert = attrs.evolve(action.upsert, set=assignments)
-    return attrs.evolve(action, accept=(*action.accept, *own), upsert=upsert)
+    return attrs.evolve(action, accept=(*action.accept, *own), upsert=attrs.evolve(action.upsert, given=own))
 
 
 def _bound(step: Any, options: TokenOptions) -> Any:
@@ -97,6 +96,19 @@ class HideOwnRecords(Transformer):
             if isinstance(action, ReadAction):
                 state = state.replace(attrs.evolve(action, preparations=(*action.preparations, filter(not_reserved()))))
         return state
+
+
+class LetExpire(Transformer):
+    """Tells stores that can when they may free a record by themselves: when the sweep may remove it, never earlier (P7)."""
+
+    after: ClassVar[frozenset[type[Transformer]]] = frozenset({AddActions})
+
+    def transform(self, state: State, options: TokenOptions) -> State:
+        """Say so, unless somebody wants to see each record go."""
+        action = state.actions[options.expunge_expired_action_name]
+        if action.notifiers or getattr(action, "changes", ()) or state.options.get("notifiers"):
+            return state
+        return state.persist(TimeToLive.KEY, TimeToLive("expires_at", options.margin))
 
 
 class DefineFunctions(Transformer):
@@ -131,6 +143,7 @@ class TokenResource(TokenOptions):
         AddActions,
         HideOwnRecords,
         ProtectFacts,
+        LetExpire,
         DefineFunctions,
     )
     verifiers: ClassVar[tuple[type[Verifier], ...]] = (TokenShape, OnlySafeActions)

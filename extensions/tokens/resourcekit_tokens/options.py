@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from datetime import timedelta
 from typing import Any
 
@@ -27,6 +28,10 @@ def _at_least(seconds: int) -> Callable[[Any], str | None]:
 
 def _name(value: str) -> str | None:
     return None if value.isidentifier() and not value.startswith("_") else "must be a name that a class body could use"
+
+
+def _names(value: AbstractSet[object]) -> str | None:
+    return None if all(isinstance(name, str) for name in value) else "must hold names of actions"
 
 
 @attrs.frozen(kw_only=True)
@@ -107,10 +112,16 @@ class TokenOptions(Extension):
     get_token_action_name: str = option(default="get_token", check=_name, doc="Name of the action that finds a token's record.")
     revocation: Revocation = option(factory=Revocation, doc="Names of the actions that revoke and check.")
     confirmation: Confirmation = option(factory=Confirmation, doc="Names of the actions for pending changes.")
-    allow_unsafe_actions: frozenset[str] = option(
+    allow_unsafe_actions: AbstractSet[str] = option(
         factory=frozenset,
+        check=_names,
         doc="Actions of yours that may write what only the extension writes, or destroy records that have not expired.",
     )
+
+    def __attrs_post_init__(self) -> None:
+        """Check the options, and keep the names as a set that nobody can change any more."""
+        super().__attrs_post_init__()
+        object.__setattr__(self, "allow_unsafe_actions", frozenset(self.allow_unsafe_actions))
 
     @property
     def longest_life(self) -> timedelta | None:

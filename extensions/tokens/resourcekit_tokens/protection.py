@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import attrs
 
-from resourcekit import Changeset, Context
+from resourcekit import Changeset, Context, increment, optimistic_lock, set_attribute, touch
 from resourcekit.errors import FieldFinding
 from resourcekit.extending import (
     Action,
@@ -27,7 +27,7 @@ from resourcekit.extending import (
 from resourcekit_tokens.actions import default_actions
 from resourcekit_tokens.options import TokenOptions
 
-__all__ = ["OnlySafeActions", "ProtectFacts", "own_attributes"]
+__all__ = ["OnlySafeActions", "ProtectFacts", "own_attributes", "protected_attributes"]
 
 _OURS = frozenset(
     {"jti", "subject", "purpose", "family", "expires_at", "revoked_at", "revocation_reason", "updated_at", "extra_data"}
@@ -40,7 +40,8 @@ def own_attributes(facts: Facts, options: TokenOptions) -> tuple[str, ...]:
     return tuple(name for name in facts.attributes if name not in ours)
 
 
-def _protected(options: TokenOptions) -> frozenset[str]:
+def protected_attributes(options: TokenOptions) -> frozenset[str]:
+    """Return the attributes that only the extension writes."""
     return (_OURS | {options.created_at_attribute_name}) - {"extra_data"}
 
 
@@ -70,14 +71,27 @@ class _LeavesFactsAlone(Validation):
         return Value(not self.validate(changeset, context))
 
 
+_OPEN: tuple[type, ...] = tuple(
+    type(change)
+    for change in (
+        set_attribute("name", None),
+        increment("name"),
+        touch("name"),
+        optimistic_lock("name"),
+    )
+)
+"""Changes that write what they name, and nothing else."""
+
+
 class ProtectFacts(Transformer):
-    """Gives each update of the user's own a last check that it leaves the extension's attributes alone."""
+    """Gives updates of the user's own a last check that they leave the extension's attributes alone."""
 
     def transform(self, state: State, options: TokenOptions) -> State:
-        """Add the validation; what can be seen at declaration is refused by OnlySafeActions."""
-        guard = _LeavesFactsAlone(_protected(options))
+        """Add the validation where only running tells; what a declaration tells is refused by OnlySafeActions."""
+        guard = _LeavesFactsAlone(protected_attributes(options))
         for action in _users_writes(state, options):
-            if isinstance(action, UpdateAction):
+            hidden = action.function is not None or not all(isinstance(step, _OPEN) for step in getattr(action, "changes", ()))
+            if isinstance(action, UpdateAction) and hidden:
                 state = state.replace(attrs.evolve(action, validations=(*action.validations, guard)))
         return state
 
@@ -103,7 +117,7 @@ class OnlySafeActions(Verifier):
             elif isinstance(action, DestroyAction):
                 yield _unsafe(action, "destroys records that may not have expired", "Use expunge_expired, or")
             else:
-                written = sorted(_protected(options) & _written_by(action))
+                written = sorted(protected_attributes(options) & _written_by(action))
                 if written:
                     yield _unsafe(action, f"writes {', '.join(written)}, which only the extension writes", "Leave that out, or")
 

@@ -9,7 +9,7 @@ import attrs
 from resourcekit.extending import Action, CreateAction, Entity, Finding, ResourceInfo, Verifier
 from resourcekit_tokens.actions import default_actions, required_steps
 from resourcekit_tokens.options import TokenOptions
-from resourcekit_tokens.protection import own_attributes
+from resourcekit_tokens.protection import own_attributes, protected_attributes
 from resourcekit_tokens.record import TokenRecord
 
 __all__ = ["TokenShape"]
@@ -39,6 +39,10 @@ def _attributes(info: ResourceInfo, options: TokenOptions) -> Iterable[Finding]:
             place = attrs.evolve(ours.origin, declared_by="TokenResource")
             what = f"must be {ours.type}, is {theirs.type}; expected at {place}"
             yield _finding("RK221", theirs, what, f"Declare it as Attr[{ours.type}], or remove your own {name}.")
+    for name in sorted(protected_attributes(options) & set(info.attributes)):
+        if info.attributes[name].update_default_factory is not None:
+            what = "is written by every update of yours, and only the extension may write it"
+            yield _finding("RK221", info.attributes[name], what, "Take its update default away.")
     for name in own_attributes(info, options):
         if not info.attributes[name].has_default:
             what = "has no default, and a revocation of a token that was never stored could not be written"

@@ -1,0 +1,414 @@
+"""What a user may declare beside the extension, and what is refused, with both places named."""
+
+from __future__ import annotations
+
+import warnings
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from voices import SECRET, declared
+
+from resourcekit import (
+    Attr,
+    Domain,
+    Query,
+    Resource,
+    action,
+    argument,
+    attribute,
+    create,
+    destroy,
+    identity,
+    increment,
+    index,
+    info,
+    query,
+    read,
+    set_attribute,
+    transaction,
+    update,
+    utc_now,
+)
+from resourcekit.data_layers import SQL, Memory
+from resourcekit.errors import DeclarationError, DeclarationErrors, Invalid, NotFound, UnsafeStoreWarning
+from resourcekit.extending import Field
+from resourcekit_tokens import (
+    JWT,
+    RevokeJti,
+    RevokeToken,
+    StoreToken,
+    TokenRecord,
+    TokenResource,
+    revoke,
+    store_token,
+    token_revoked,
+)
+from resourcekit_tokens.errors import NotATokenResource
+
+
+class TestOwnAttributes:
+    def test_own_attributes_stand_beside_ours(self, token_resource, forge):
+        """They are filled by ``values``, have their defaults on revocations, and can be queried."""
+        body = {
+            "__annotations__": {"device": Attr[str | None], "logins": Attr[int]},
+            "device": attribute(default=None),
+            "logins": attribute(default=0, minimum=0),
+            "by_device": index("device"),
+        }
+        token = token_resource(body)
+        token.store_token(forge("one"), values={"device": "phone", "logins": 3})
+        revoked = token.revoke(forge("two"))
+
+        assert (None, 0) == (revoked.device, revoked.logins)
+        assert ["one"] == [found.jti for found in query(token.resource).filter(token.resource.device == "phone").all()]
+        assert 3 == token.store_token(forge("one"), values={"device": "tablet"}).logins
+        record = token.revoke(forge("one"))
+        assert ("tablet", 3) == (record.device, record.logins)
+
+    def test_an_own_attribute_needs_a_default(self):
+        """A revocation of a token that was never stored could not be written otherwise."""
+        with pytest.raises(DeclarationError) as caught:
+            declared(Memory(), "resource", {"__annotations__": {"device": Attr[str]}, "device": attribute()})
+
+        assert "RK222" in str(caught.value)
+
+    @pytest.mark.parametrize("spelling", ["resource", "record"])
+    @pytest.mark.parametrize(
+        ("name", "kind", "word", "code"),
+        [
+            ("jti", int, attribute(primary_key=True), "RK221"),
+            ("jti", str, attribute(), "RK220"),
+            ("id", int, attribute(primary_key=True, default=1), "RK220"),
+            ("expires_at", str, attribute(default=""), "RK221"),
+            ("revoked_at", datetime, attribute(default_factory=utc_now), "RK221"),
+            ("subject", int | None, attribute(default=None), "RK221"),
+            ("extra_data", str | None, attribute(default=None), "RK221"),
+            ("revoked_at", datetime | None, attribute(default=None, update_default_factory=lambda: None), "RK221"),
+        ],
+    )
+    def test_an_attribute_that_does_not_fit_is_refused(self, spelling, name, kind, word, code):
+        """A wrong type, or a jti that is not the primary key."""
+        with pytest.raises(DeclarationError) as caught:
+            declared(Memory(), spelling, {"__annotations__": {name: Attr[kind]}, name: word})
+
+        assert code in str(caught.value)
+
+    def test_an_attribute_that_fits_wins(self, token_resource, forge):
+        """A user's own ``subject``, shorter than ours, is the one that counts."""
+        body = {"__annotations__": {"subject": Attr[str | None]}, "subject": attribute(default=None, max_length=5, public=True)}
+        token = token_resource(body)
+
+        assert "alice" == token.store_token(forge("one", "alice")).subject
+        with pytest.raises(Invalid) as caught:
+            token.store_token(forge("two", "mallory"))
+        assert ["subject"] == [finding.path for finding in caught.value.findings]
+
+    def test_several_findings_come_together(self):
+        """All that is wrong with one resource in one error, which is a group too."""
+        body = {"__annotations__": {"jti": Attr[str], "device": Attr[str]}, "jti": attribute(), "device": attribute()}
+        with pytest.raises(DeclarationErrors) as caught:
+            declared(Memory(), "resource", body, require_token_presence=True)
+
+        assert {"RK220", "RK222", "RK226"} <= {error.code for error in caught.value.exceptions}
+        assert isinstance(caught.value, ExceptionGroup)
+
+
+class TestOwnActions:
+    def test_an_own_read_sees_tokens_only(self, plain, forge):
+        """Cut-offs and families stay hidden, also from the user's own reads and primary read."""
+
+        @read
+        @staticmethod
+        def of_purpose(query: Query[Any], purpose: str) -> Query[Any]:
+            return query.filter(Field("purpose") == purpose)
+
+        token = plain({"of_purpose": of_purpose, "everything": read()})
+        token.revoke(forge("one", fam="f1"))
+        token.log_out_everywhere("alice")
+
+        assert ["one"] == [found.jti for found in token.resource.of_purpose(purpose="revocation")]
+        assert [] == token.resource.of_purpose(purpose="cutoff")
+        assert ["one"] == [found.jti for found in token.resource.everything()]
+
+    def test_an_update_of_own_attributes_and_extra_data_is_allowed(self, plain, forge):
+        """It cannot touch what only the extension writes."""
+        body = {
+            "__annotations__": {"device": Attr[str | None]},
+            "device": attribute(default=None),
+            "rename": update(accept=["device", "extra_data"]),
+        }
+        token = plain(body)
+        record = token.resource.rename(token.store_token(forge("one")), device="phone", extra_data={"a": 1})
+
+        assert ("phone", {"a": 1}) == (record.device, record.extra_data)
+
+    def test_an_open_update_runs_on_many_at_once(self, plain, forge):
+        """Its declaration tells what it writes, so one statement for all records is no risk."""
+        body = {
+            "__annotations__": {"seen": Attr[int]},
+            "seen": attribute(default=0),
+            "see": update(accept=["extra_data"], changes=[increment("seen")]),
+        }
+        token = plain(body)
+        for number in range(3):
+            token.store_token(forge(f"jti-{number}"))
+        token.log_out_everywhere("alice")
+        result = token.resource.see.bulk(query(token.resource), strategy="atomic", extra_data={"a": 1})
+
+        assert 3 == result.count
+        assert [(1, {"a": 1})] * 3 == [(found.seen, found.extra_data) for found in query(token.resource).all()]
+
+    @pytest.mark.parametrize(
+        "name", ["subject", "purpose", "family", "expires_at", "revoked_at", "revocation_reason", "updated_at"]
+    )
+    @pytest.mark.parametrize("way", ["accept", "change"])
+    def test_an_update_of_ours_is_refused_unless_named(self, name, way, forge):
+        """``allow_unsafe_actions`` takes the responsibility, by the action's name."""
+        made = update(accept=[name]) if way == "accept" else update(changes=[set_attribute(name, None)])
+        with pytest.raises(DeclarationError) as caught:
+            declared(Memory(), "resource", {"revive": made})
+
+        assert "RK224" in str(caught.value)
+        assert "revive" in str(caught.value)
+        assert declared(Memory(), "resource", {"revive": made}, allow_unsafe_actions={"revive"})
+
+    def test_a_decorated_update_cannot_revive_either(self, plain, forge):
+        """What a function sets is looked at when it runs: nothing is written."""
+
+        @update
+        @staticmethod
+        def revive(changeset: Any) -> Any:
+            return changeset.set(revoked_at=None)
+
+        token = plain({"revive": revive})
+        record = token.revoke(forge("one"))
+        with pytest.raises(Invalid) as caught:
+            token.resource.revive(record)
+
+        assert ["revoked_at"] == [finding.path for finding in caught.value.findings]
+        assert token.jti_revoked("one") is True
+
+    @pytest.mark.parametrize("made", [create(accept=["jti", "expires_at"]), destroy(), destroy(soft=True)])
+    def test_creates_and_destroys_are_refused_unless_named(self, made):
+        """They could write past the guards, or lose a revocation."""
+        with pytest.raises(DeclarationError) as caught:
+            declared(Memory(), "resource", {"own": made})
+
+        assert "RK224" in str(caught.value)
+        assert declared(Memory(), "resource", {"own": made}, allow_unsafe_actions=frozenset({"own"}))
+
+    def test_an_allowed_destroy_destroys(self, plain, forge):
+        """Whoever names it, gets it."""
+        token = plain({"wipe": destroy()}, allow_unsafe_actions={"wipe"})
+        token.resource.wipe(token.revoke(forge("one")))
+
+        assert token.jti_revoked("one") is False
+        with pytest.raises(NotFound):
+            token.resource.wipe("one")
+
+    def test_an_unknown_unsafe_action_is_told(self):
+        """A name that is no action is a mistake."""
+        with pytest.raises(DeclarationError) as caught:
+            declared(Memory(), "resource", allow_unsafe_actions={"wipe"})
+
+        assert "RK225" in str(caught.value)
+
+    def test_an_own_generic_action_works_on_the_class(self, plain, forge):
+        """Functions are there for the user's own actions, in the colour of the call."""
+
+        @action
+        @classmethod
+        async def revoke_two(cls, one: str, two: str) -> int:
+            await cls.revoke.aio(one)
+            await cls.revoke.aio(two)
+            return await query(cls).count.aio()
+
+        assert 2 == plain({"revoke_two": revoke_two}).resource.revoke_two(one=forge("one"), two=forge("two"))
+
+
+class TestOverrides:
+    def test_an_own_revoke_token_runs_its_changes_and_hooks(self, plain, forge):
+        """``revoke`` runs the configured action, so the user's own one with its notifier and its own argument."""
+        heard = []
+        body = {
+            "__annotations__": {"note": Attr[str | None]},
+            "note": attribute(default=None),
+            "revoke_token": create(
+                arguments=[argument("token", str, sensitive=True), argument("reason", str | None, default=None)],
+                changes=[RevokeToken(), set_attribute("note", "by the user's own action")],
+                upsert=RevokeToken.upsert(),
+                notifiers=[heard.append],
+            ),
+        }
+        token = plain(body)
+        record = token.revoke(forge("one"), reason="mine")
+
+        assert ("by the user's own action", "mine") == (record.note, record.revocation_reason)
+        assert 1 == len(heard)
+        assert token.token_revoked(forge("one")) is True
+
+    def test_an_own_revoke_jti_and_store_token(self, plain, forge):
+        """With the extension's change and upsert they are as good as the extension's own."""
+        body = {
+            "revoke_jti": create(arguments=[argument("jti", str)], changes=[RevokeJti()], upsert=RevokeJti.upsert()),
+            "store_token": create(arguments=[argument("token", str)], changes=[StoreToken()], upsert=StoreToken.upsert()),
+        }
+        token = plain(body)
+        token.revoke_jti("one")
+
+        assert token.jti_revoked("one") is True
+        assert token.store_token(forge("one")).revoked_at is not None
+
+    def test_an_own_check_answers(self, plain, forge):
+        """A user's own ``revoked`` is asked by both checks; whatever is not False is ``True``, and an error too."""
+
+        def answer(value: Any) -> Any:
+            @action
+            @staticmethod
+            async def revoked(token: str | None = None, jti: str | None = None) -> Any:
+                if isinstance(value, Exception):
+                    raise value
+                return value
+
+            token = plain({"revoked": revoked})
+            return token.token_revoked(forge()), token.jti_revoked("one")
+
+        assert (False, False) == answer(False)
+        assert [(True, True)] * 5 == [answer(value) for value in (True, None, 0, "no", OSError("down"))]
+
+    @pytest.mark.parametrize(
+        ("name", "made"),
+        [
+            ("revoke_token", create(arguments=[argument("token", int)], changes=[RevokeToken()], upsert=RevokeToken.upsert())),
+            ("revoke_token", create(changes=[RevokeToken()], upsert=RevokeToken.upsert())),
+            ("revoke_token", create(arguments=[argument("token", str)], upsert=RevokeToken.upsert())),
+            ("revoke_token", create(arguments=[argument("token", str)], changes=[RevokeToken()])),
+            ("revoke_token", create(arguments=[argument("token", str)], changes=[RevokeToken()], upsert=StoreToken.upsert())),
+            ("store_token", create(arguments=[argument("token", str)], changes=[RevokeToken()], upsert=StoreToken.upsert())),
+            ("revoke_jti", create(arguments=[argument("token", str)], changes=[RevokeJti()], upsert=RevokeJti.upsert())),
+            ("revoke_token", update(accept=["extra_data"])),
+            ("read_expired", destroy()),
+            ("expunge_expired", read()),
+            ("get_token", create()),
+        ],
+    )
+    def test_an_override_that_does_not_fit_names_both_places(self, name, made):
+        """Wrong type of an argument, missing argument, missing change, missing guards, another kind of action."""
+        with pytest.raises(DeclarationError) as caught:
+            declared(Memory(), "resource", {name: made})
+
+        assert "RK223" in str(caught.value)
+        assert "TokenResource" in str(caught.value)
+        assert name in str(caught.value)
+
+    def test_an_own_read_expired_narrows_what_is_read(self, plain, forge, clock):
+        """``read_expired`` runs the configured action."""
+
+        @read
+        @staticmethod
+        def read_expired(query: Query[Any]) -> Query[Any]:
+            return query.limit(1)
+
+        token = plain({"read_expired": read_expired})
+        for number in range(3):
+            token.store_token(forge(f"jti-{number}"))
+
+        assert 1 == len(token.read_expired())
+
+    def test_notifiers_of_the_sweep_see_each_record(self, plain, forge, clock):
+        """A notifier on ``expunge_expired`` switches the sweep to records, which are all told."""
+        gone = []
+        token = plain({"expunge_expired": destroy(notifiers=[lambda notification: gone.append(notification.record.jti)])})
+        for number in range(5):
+            token.store_token(forge(f"jti-{number}", hours=1 if number < 3 else 9))
+        token.log_out_everywhere("alice")
+        clock.advance(hours=2)
+        result = token.expunge_expired(batch_size=2)
+
+        assert 3 == result.removed
+        assert {"jti-0", "jti-1", "jti-2"} == set(gone)
+
+    def test_inherited_tokens_are_token_resources(self, plain, clock, forge):
+        """A child of a token resource has all of it, and its own instance of the options."""
+        parent = plain(jwt=JWT(SECRET)).resource
+        domain = Domain("child")
+
+        class Child(parent, domain=domain, data_layer=Memory(), extensions=[TokenResource(leeway=timedelta(seconds=7))]):
+            """Tokens of a child."""
+
+        assert timedelta(seconds=7) == TokenResource.of(Child).leeway
+        assert Child.revoke(forge("one")).jti == "one"
+        assert parent.jti_revoked("one") is False
+
+
+class TestStatement:
+    def test_a_token_resource_without_data_layer_warns_once_with_the_cure(self):
+        """Memory forgets; naming it accepts that."""
+        with pytest.warns(UnsafeStoreWarning, match=r"data_layer=SQL\(") as caught:
+            type(Resource)(
+                "Forgetful", (Resource,), {"__module__": __name__}, domain=Domain("warned"), extensions=[TokenResource]
+            )
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            declared(Memory(), "resource")
+
+        assert 1 == len(caught)
+
+    def test_the_extension_may_be_a_class_an_instance_or_a_name(self, forge):
+        """``TokenResource``, ``TokenResource(...)`` and ``"tokens"`` are the same extension; twice is an error."""
+        for given in (TokenResource, TokenResource(), "tokens"):
+
+            class Token(Resource, domain=Domain("forms"), data_layer=Memory(), extensions=[given]):
+                """Tokens."""
+
+            assert Token.token_revoked(forge()) is False
+        with pytest.raises(DeclarationError):
+
+            class Twice(Resource, domain=Domain("twice"), data_layer=Memory(), extensions=[TokenResource, TokenResource()]):
+                """Tokens."""
+
+    def test_module_functions_take_token_resources_only(self, forge):
+        """Another resource, or no resource at all, is NotATokenResource, also for the checks."""
+
+        class Ticket(Resource, domain=Domain("other"), data_layer=Memory()):
+            id: Attr[int] = attribute(primary_key=True)
+
+        for wrong in (Ticket, Ticket(id=1), object, object(), None, "Token"):
+            for use in (revoke, store_token, token_revoked):
+                with pytest.raises(NotATokenResource):
+                    use(wrong, forge())
+
+    def test_token_and_user_share_a_transaction(self, tmp_path, forge, clock):
+        """Tokens and other resources of one store are written together or not at all."""
+        domain = Domain("together")
+        url = f"sqlite:///{tmp_path}/app.db"
+
+        class User(Resource, domain=domain, data_layer=SQL(url)):
+            id: Attr[int] = attribute(primary_key=True)
+            name: Attr[str] = attribute()
+            by_name = identity("name")
+            sign_up = create(accept=["id", "name"])
+
+        class Token(TokenRecord, domain=domain, data_layer=SQL(url), extensions=[TokenResource]):
+            """Tokens."""
+
+        domain.create_storage()
+        with pytest.raises(Invalid), transaction(User, Token):
+            User.sign_up(id=1, name="alice")
+            Token.revoke(forge("one"))
+            User.sign_up(id=2, name="alice")
+
+        assert (0, 0) == (query(User).count(), query(Token).count())
+        assert Token.jti_revoked("one") is False
+
+    def test_facts_of_the_class_say_who_added_what(self, plain):
+        """Every attribute and action has an origin: the extension's, or the user's own place."""
+        body = {"__annotations__": {"device": Attr[str | None]}, "device": attribute(default=None)}
+        facts = info(plain(body).resource)
+
+        assert "TokenResource" == facts.attributes["jti"].origin.declared_by == facts.actions["revoke_token"].origin.declared_by
+        assert "you" == facts.attributes["device"].origin.declared_by
+        assert facts.attributes["jti"].sensitive
+        assert facts.attributes["extra_data"].sensitive
+        assert facts.attributes["jti"].primary_key
