@@ -60,7 +60,7 @@ class ResourcekitError(Exception):
 class DeclarationError(ResourcekitError):
     """A declaration is wrong; raised when the class statement runs, or when its domain is sealed.
 
-    code: ``"RK014"``, a heading in docs/errors.md.
+    code: ``"RK043"``, a heading in docs/errors.md.
     what: what is wrong, one sentence.
     resource: name of the declared class, ``""`` where none is concerned.
     path: where in the resource, outermost first, for example ``("actions", "revoke_token")``.

@@ -18,7 +18,7 @@ Level = Literal["error", "warning", "info"]
 class Finding:
     """What is wrong, why it matters, and the cure.
 
-    id: ``"RK014"``, a heading in docs/errors.md.
+    id: ``"RK043"``, a heading in docs/errors.md.
     what: the fact; why: what may come of it; cure: the next step. One sentence each.
     path: where in the resource, outermost first.
     level: ``"error"`` refuses the declaration when it comes from a verifier, and fails ``doctor``, as ``"warning"``
