@@ -15,10 +15,16 @@ from resourcekit.data_layers.base import (
     Row,
     Select,
     Store,
+    TimeToLive,
     Transaction,
     UnsupportedExpression,
     Update,
 )
+from resourcekit.data_layers.rows.json_rows import JSONKeep, JSONRows
+from resourcekit.data_layers.rows.keys import require_keys
+from resourcekit.data_layers.rows.plan import RowPlan, figure, moment
+from resourcekit.data_layers.rows.table import Draft, Table
+from resourcekit.data_layers.rows.writes import InsertPlan, UpdatePlan
 from resourcekit.declarations.action import (
     Action,
     CreateAction,
@@ -48,7 +54,7 @@ from resourcekit.dsl.origin import Origin
 from resourcekit.dsl.service import Service, ServiceContext
 from resourcekit.dsl.transformer import Transformer
 from resourcekit.dsl.verifier import Verifier
-from resourcekit.engine.drive import BothColours, drive, in_colour
+from resourcekit.engine.drive import BothColours, drive, in_colour, off_loop
 from resourcekit.engine.interface import RecordFunction, ResourceFunction, action_of, function, record_function, run_action
 from resourcekit.engine.runtime import Runtime, runtime_of
 from resourcekit.errors import did_you_mean
@@ -85,6 +91,7 @@ __all__ = [
     "Delete",
     "DeleteInBatches",
     "DestroyAction",
+    "Draft",
     "Entity",
     "EnvironmentVariable",
     "Expression",
@@ -98,6 +105,9 @@ __all__ = [
     "In",
     "Index",
     "Insert",
+    "InsertPlan",
+    "JSONKeep",
+    "JSONRows",
     "Kind",
     "OnConflict",
     "Operation",
@@ -112,18 +122,22 @@ __all__ = [
     "ResourceFunction",
     "ResourceInfo",
     "Row",
+    "RowPlan",
     "Runtime",
     "Select",
     "Service",
     "ServiceContext",
     "State",
     "Store",
+    "Table",
     "Template",
+    "TimeToLive",
     "Transaction",
     "Transformer",
     "UnsupportedExpression",
     "Update",
     "UpdateAction",
+    "UpdatePlan",
     "Upsert",
     "Validation",
     "Value",
@@ -142,16 +156,20 @@ __all__ = [
     "did_you_mean",
     "drive",
     "fields_of",
+    "figure",
     "find_resources",
     "function",
     "hookimpl",
     "in_colour",
     "logger",
+    "moment",
     "named",
+    "off_loop",
     "option",
     "read_annotation",
     "record_function",
     "registered",
+    "require_keys",
     "run_action",
     "runtime_of",
 ]

@@ -34,6 +34,7 @@ __all__ = [
     "Row",
     "Select",
     "Store",
+    "TimeToLive",
     "Transaction",
     "UnsupportedExpression",
     "Update",
@@ -105,6 +106,19 @@ class Capability(enum.Enum):
 
     CHANGE_FEED = "change feed"
     """Tell of changes that others made."""
+
+
+@attrs.frozen
+class TimeToLive:
+    """When a store with the capability TTL may free a record by itself, kept by ``state.persist(TimeToLive.KEY, ...)``.
+
+    attribute: the datetime that ends the record's life; ``None`` in a record: never. margin: how much longer it is kept.
+    """
+
+    KEY: ClassVar[str] = "time_to_live"
+
+    attribute: str
+    margin: timedelta
 
 
 class UnsupportedExpression(Exception):  # no error of the user's: the engine takes another way
@@ -199,7 +213,10 @@ class Transaction(Protocol):
     """An open transaction, innermost savepoint included."""
 
     def after_commit(self, function: Callable[[], object]) -> None:
-        """Run a function once the outermost transaction is committed; never if it, or this savepoint, rolls back."""
+        """Run a function once the outermost transaction is committed; never if it, or this savepoint, rolls back.
+
+        What it returns is awaited where it can be (see ``data_layers.after_commit``).
+        """
 
     def doom(self) -> None:
         """Let this transaction end in a rollback, whatever happens next."""

@@ -19,10 +19,12 @@ from resourcekit.extending import (
     Service,
     ServiceContext,
     action_of,
+    all_of,
     current_clock,
     function,
     run_action,
 )
+from resourcekit_tokens.keyspace import not_reserved
 from resourcekit_tokens.options import TokenOptions
 from resourcekit_tokens.results import ExpungeResult
 from resourcekit_tokens.tokens import Tokens, tokens_of
@@ -139,11 +141,15 @@ async def _record_by_record(tokens: Tokens, due: Expression, params: dict[str, A
     while True:
         page = await query(tokens.resource).filter(Field("expires_at") < params["before"]).limit(size).all.aio()
         if not page:
-            return
+            break
         result = await caller.bulk.aio(page)
         yield result.count
         if result.count == 0:
-            return
+            break
+    # Cut-offs and ended families are no records of anybody's, so no action meets them.
+    own = tokens.runtime.plan(("tokens", "sweep own"), lambda: DeleteInBatches(all_of(due, ~not_reserved())))
+    async for count in tokens.store.delete_in_batches(own, params, size=size):
+        yield count
 
 
 class Expunger(Service):

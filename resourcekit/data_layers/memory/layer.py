@@ -8,13 +8,10 @@ import attrs
 
 from resourcekit.data_layers.base import Capability, DataLayer, Store
 from resourcekit.data_layers.memory.store import CAPABILITIES, MemoryStore
-from resourcekit.declarations.value_type import Kind
-from resourcekit.errors import DeclarationError
+from resourcekit.data_layers.rows.keys import require_keys
 from resourcekit.resource_info import ResourceInfo
 
 __all__ = ["Memory"]
-
-_NO_KEYS = frozenset({Kind.LIST, Kind.MAP, Kind.ANY})
 
 
 @attrs.frozen(kw_only=True)
@@ -30,28 +27,7 @@ class Memory(DataLayer):
     def bind(self, info: ResourceInfo) -> Store:
         """Return a new, empty store.
 
-        Raises DeclarationError RK151 where the resource has no primary key, or where the key or an identity holds a
-        list, a dict or a value of any type, which cannot be compared as a key.
+        Raises DeclarationError RK151 where rows cannot be told apart; see ``require_keys``.
         """
-        if not info.primary_key:
-            raise DeclarationError(
-                "RK151",
-                "has no primary key",
-                resource=info.name,
-                origin=info.origin,
-                hint="Declare one with attribute(primary_key=True).",
-            )
-        groups = {"primary_key": info.primary_key, **{name: identity.fields for name, identity in info.identities.items()}}
-        for group, fields in groups.items():
-            for field in fields:
-                attribute = info.attributes[field]
-                if attribute.type.kind in _NO_KEYS:
-                    raise DeclarationError(
-                        "RK151",
-                        f"{attribute.type} cannot be part of {group}",
-                        resource=info.name,
-                        path=("attributes", field),
-                        origin=attribute.origin,
-                        hint="Use a type whose values are atomic (str, int, UUID, datetime, ...).",
-                    )
+        require_keys(info)
         return MemoryStore(info)

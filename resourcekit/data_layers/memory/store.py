@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import operator
 import time
 import types
 from collections.abc import AsyncIterator, Callable, Generator, Hashable, Iterable, Iterator, Sequence
@@ -28,7 +26,7 @@ from resourcekit.data_layers.base import (
 )
 from resourcekit.data_layers.memory.lease import Lease
 from resourcekit.data_layers.memory.transaction import ambient, block, commit, commits, current
-from resourcekit.data_layers.rows.plan import Copy, RowPlan, check, moment
+from resourcekit.data_layers.rows.plan import Copy, RowPlan, check, figure, moment
 from resourcekit.data_layers.rows.table import LOCK, Draft, Key, Table, undo
 from resourcekit.data_layers.rows.writes import InsertPlan, Keep, UpdatePlan
 from resourcekit.dsl.finding import Finding
@@ -113,7 +111,7 @@ class MemoryStore(Store):
 
     def _selected(self, plan: RowPlan, params: Params) -> Iterator[Row]:
         run = moment(params)
-        return plan.cut(plan.ordered(self._rows(plan, run), run), run)
+        return plan.shown(self._rows(plan, run), run)
 
     def stream(self, plan: Plan, params: Params) -> AsyncIterator[Row]:
         """See the port; the rows are those of the moment at which this is called."""
@@ -126,7 +124,7 @@ class MemoryStore(Store):
         assert isinstance(plan.operation, Aggregate)
         if plan.point is not None and ambient.get() is None:
             return self._committed(plan, params) is not None
-        return _figure(plan.operation, self._rows(plan, moment(params)))
+        return figure(plan.operation, self._rows(plan, moment(params)))
 
     # Writing
 
@@ -148,14 +146,8 @@ class MemoryStore(Store):
         assert isinstance(plan, RowPlan)
         assert isinstance(plan.operation, Delete)
         run = moment(params)
-        removed = self._write(lambda draft: self._remove(plan, draft, run))
+        removed = self._write(lambda draft: plan.remove(draft, run))
         return WriteResult(len(removed), tuple(map(plan.copy, removed)) if plan.operation.returning else ())
-
-    def _remove(self, plan: RowPlan, draft: Draft, run: Params) -> list[Row]:
-        found = list(plan.rows(draft, run))
-        for row in found:
-            draft.put(self._table.key_of(row), None)
-        return found
 
     def _write(self, work: Callable[[Draft], T]) -> T:
         """Run one statement: in the open transaction, else in one of its own. After an error nothing of it is left."""
@@ -256,18 +248,6 @@ class MemoryStore(Store):
 async def _stream(rows: Iterator[Row], copy: Copy) -> AsyncIterator[Row]:
     for row in rows:
         yield copy(row)
-
-
-def _figure(operation: Aggregate, rows: Iterator[Row]) -> Any:
-    if operation.kind == "exists":
-        return next(rows, None) is not None
-    if operation.kind == "count":
-        return sum(1 for _ in rows)
-    assert operation.field is not None
-    values = [value for row in rows if (value := row[operation.field]) is not None]
-    if operation.kind == "sum":
-        return functools.reduce(operator.add, values) if values else None
-    return (min if operation.kind == "min" else max)(values, default=None)
 
 
 @types.coroutine

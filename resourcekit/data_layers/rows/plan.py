@@ -1,16 +1,18 @@
-"""Operations compiled for the memory: which rows may match, which do, and in which order. It knows facts and tables."""
+"""Operations compiled for rows in Python: which rows may match, which do, and in which order. It knows facts and tables."""
 
 from __future__ import annotations
 
 import enum
+import functools
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+import operator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any
 
 import attrs
 
 from resourcekit.data_layers.base import Aggregate, Operation, Plan, Row, Select
-from resourcekit.data_layers.rows.table import Draft, Fields, Table
+from resourcekit.data_layers.rows.table import Draft, Fields, Key, Table, Values
 from resourcekit.data_layers.rows.values import Refused, check_parameter, copied, must_copy
 from resourcekit.errors import Invalid
 from resourcekit.flow.clock import utc_now
@@ -19,7 +21,7 @@ from resourcekit.flow.expression import And, Compare, Expression, Field, In, Now
 from resourcekit.flow.rewriting import children, rebuild
 from resourcekit.resource_info import ResourceInfo
 
-__all__ = ["MemoryPlan", "Params", "RowPlan", "check", "compile_value", "copier", "moment", "parameters"]
+__all__ = ["Params", "RowPlan", "Wanted", "check", "compile_value", "copier", "figure", "moment", "parameters"]
 
 Params = Mapping[str, Any]
 Read = Callable[[Params], Any]
@@ -177,13 +179,16 @@ def _sort_value(value: Any) -> tuple[bool, Any]:
     return value is not None, value.value if isinstance(value, enum.Enum) else value
 
 
-class MemoryPlan(Plan):
-    """A compiled operation; the subclasses say what of."""
+@attrs.frozen
+class Wanted:
+    """Rows that an operation asks for: by key, by the values of an identity or index, or all there are."""
 
-    __slots__ = ()
+    keys: tuple[Key, ...] = ()
+    equal: tuple[tuple[Fields, Values], ...] = ()
+    everything: bool = False
 
 
-class RowPlan(MemoryPlan):
+class RowPlan(Plan):
     """An operation on rows that match.
 
     point: the parameter that holds the whole primary key, where the condition asks for exactly one; else ``None``.
@@ -242,6 +247,35 @@ class RowPlan(MemoryPlan):
         matches = self.matches
         return iter(found) if matches is None else (row for row in found if matches(row, params, row))
 
+    def wanted(self, params: Params) -> Wanted:
+        """Return the rows that ``rows`` will look at, for a store that has to fetch them first."""
+        self.check(params)
+        if self._access is None:
+            return Wanted(everything=True)
+        keys: list[Key] = []
+        equal: list[tuple[Fields, Values]] = []
+        for way in self._access:
+            if isinstance(way, _Among):
+                keys += (key for key in way.options(params) if _hashable(key))
+                continue
+            values = tuple([read(params) for read in way.values])
+            if not _hashable(values):
+                continue
+            if way.fields == self.table.primary_key:
+                keys.append(values[0] if len(values) == 1 else values)
+            elif way.fields in self.table.unique and None in values:
+                return Wanted(everything=True)
+            else:
+                equal.append((way.fields, values))
+        return Wanted(tuple(keys), tuple(equal))
+
+    def remove(self, draft: Draft, params: Params) -> list[Row]:
+        """Remove the rows that match from a draft, and return them as they are kept."""
+        found = list(self.rows(draft, params))
+        for row in found:
+            draft.put(self.table.key_of(row), None)
+        return found
+
     def _candidates(self, draft: Draft, params: Params) -> Iterator[Row]:
         seen: set[Any] = set()
         for way in self._access or ():
@@ -273,11 +307,47 @@ class RowPlan(MemoryPlan):
             found.sort(key=lambda row, by=by: _sort_value(by(row, params, row)), reverse=descending)  # type: ignore[misc]  # a default argument in a lambda
         return iter(found)
 
+    @property
+    def is_ordered(self) -> bool:
+        """The operation names an order, so all rows must be there before the first one can be given."""
+        return bool(self._order)
+
     def cut(self, rows: Iterator[Row], params: Params) -> Iterator[Row]:
         """Leave out what offset and limit leave out."""
         first = 0 if self._first is None else self._first({}, params, {}) or 0
         most = None if self._most is None else self._most({}, params, {})
         return itertools.islice(rows, first, None if most is None else first + most)
+
+    async def cut_async(self, rows: AsyncIterator[Row], params: Params) -> AsyncIterator[Row]:
+        """Do the same with rows that come by and by; asks for no more than it gives."""
+        first = 0 if self._first is None else self._first({}, params, {}) or 0
+        most = None if self._most is None else self._most({}, params, {})
+        count = 0
+        if most == 0:
+            return
+        async for row in rows:
+            count += 1
+            if count > first:
+                yield row
+            if most is not None and count == first + most:
+                return
+
+    def shown(self, rows: Iterator[Row], params: Params) -> Iterator[Row]:
+        """Return matching rows in order, without what offset and limit leave out, as they are kept."""
+        return self.cut(self.ordered(rows, params), params)
+
+
+def figure(operation: Aggregate, rows: Iterator[Row]) -> Any:
+    """Return the figure of an aggregate over the rows that match; ``None`` for min, max and sum of nothing."""
+    if operation.kind == "exists":
+        return next(rows, None) is not None
+    if operation.kind == "count":
+        return sum(1 for _ in rows)
+    assert operation.field is not None
+    values = [value for row in rows if (value := row[operation.field]) is not None]
+    if operation.kind == "sum":
+        return functools.reduce(operator.add, values) if values else None
+    return (min if operation.kind == "min" else max)(values, default=None)
 
 
 def _hashable(value: object) -> bool:

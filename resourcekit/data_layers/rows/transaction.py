@@ -14,6 +14,7 @@ from contextvars import ContextVar
 from types import TracebackType
 from typing import Generic, TypeVar
 
+from resourcekit.data_layers.after_commit import run_after_commit
 from resourcekit.data_layers.rows.table import Journal, undo
 from resourcekit.errors import WrongColour
 from resourcekit.flow.context import Colour, colour
@@ -139,13 +140,4 @@ class Block(AbstractAsyncContextManager[Handle[G]]):
         """Commit, or roll back after an error."""
         self._ambient.set(self._before)
         functions = await self._handle.end(failed=kind is not None)
-        failures: list[Exception] = []
-        for function in functions:
-            try:
-                function()
-            except Exception as failure:  # one function's failure must not keep the others from running
-                failures.append(failure)
-        if len(failures) > 1:
-            raise ExceptionGroup("the transaction is committed; functions after it failed", failures)
-        if failures:
-            raise failures[0]
+        await run_after_commit(functions)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from resourcekit.data_layers.base import Insert, Row, Update
-from resourcekit.data_layers.rows.plan import MemoryPlan, Params, RowPlan, check, compile_value, copier, parameters
+from resourcekit.data_layers.base import Insert, Plan, Row, Update
+from resourcekit.data_layers.rows.plan import Params, RowPlan, Wanted, check, compile_value, copier, parameters
 from resourcekit.data_layers.rows.table import Draft, Fields, Table, undo
 from resourcekit.data_layers.rows.values import Refused, keeper
 from resourcekit.errors import FieldFinding, Invalid, NotNull, UniqueViolation
@@ -69,7 +69,7 @@ class _Assign:
         return new
 
 
-class InsertPlan(MemoryPlan):
+class InsertPlan(Plan):
     """A compiled Insert."""
 
     __slots__ = ("_assign", "_compared", "_copy", "_info", "_keep", "_table", "_target", "_where")
@@ -99,6 +99,13 @@ class InsertPlan(MemoryPlan):
             except Invalid as error:
                 kept.append(error)
         return kept
+
+    def wanted(self, rows: Sequence[Row | Exception]) -> Wanted:
+        """Return the rows that ``run`` will look at, for a store that has to fetch them first."""
+        table = self._table
+        sound = [row for row in rows if not isinstance(row, Exception)]
+        pairs = ((fields, tuple([row[field] for field in fields])) for fields in table.identities.values() for row in sound)
+        return Wanted(tuple(map(table.key_of, sound)), tuple(pair for pair in pairs if None not in pair[1]))
 
     def run(self, draft: Draft, rows: Sequence[Row | Exception], params: Params) -> WriteResult:
         """Write rows (from ``kept``) one after the other."""

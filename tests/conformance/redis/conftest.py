@@ -1,0 +1,71 @@
+"""Servers for the tests of the Redis layer: the machine's own, Valkey from a wheel, and a cluster of it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from resourcekit.data_layers import Redis
+from tests.support import valkey
+
+
+def _missing(what: str) -> None:
+    if os.environ.get("CI"):
+        pytest.fail(f"{what} is missing")
+    pytest.skip(f"{what} is missing")
+
+
+@pytest.fixture(scope="session")
+def valkey_server(tmp_path_factory) -> Iterator[valkey.Valkey]:
+    """A Valkey server that keeps what it acknowledged."""
+    if valkey.binary() is None:
+        _missing("a Valkey server")
+    server = valkey.Valkey(tmp_path_factory.mktemp("valkey")).start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def valkey_cluster(tmp_path_factory) -> Iterator[list[valkey.Valkey]]:
+    """Three Valkey nodes that share the slots."""
+    if valkey.binary() is None:
+        _missing("a Valkey server")
+    nodes = valkey.cluster(tmp_path_factory.mktemp("cluster"))
+    yield nodes
+    for node in nodes:
+        node.stop()
+
+
+@pytest.fixture
+def own_valkey(tmp_path) -> Iterator[Callable[..., valkey.Valkey]]:
+    """A function that starts a server which the test may kill, freeze, or configure badly."""
+    if valkey.binary() is None:
+        _missing("a Valkey server")
+    started: list[valkey.Valkey] = []
+
+    def start(*options: str) -> valkey.Valkey:
+        server = valkey.Valkey(tmp_path / f"valkey{len(started)}", *options).start()
+        started.append(server)
+        return server
+
+    yield start
+    for server in started:
+        server.stop()
+
+
+@pytest.fixture(params=["redis", "valkey", "cluster"])
+def redis_layer(request) -> Callable[[], Redis]:
+    """A function that makes a layer on each kind of server; those of one test share a tag."""
+    tag = f"test-{secrets.token_hex(6)}"
+    if request.param == "redis":
+        url = valkey.machine_url()
+        if url is None:
+            _missing("a Redis server on port 6379")
+        return lambda **options: Redis(url, tag=tag, accept=["appendonly"], **options)
+    if request.param == "valkey":
+        return lambda **options: Redis(request.getfixturevalue("valkey_server").url, tag=tag, **options)
+    urls = [node.url for node in request.getfixturevalue("valkey_cluster")]
+    return lambda **options: Redis(urls, tag=tag, **options)

