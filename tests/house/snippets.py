@@ -63,7 +63,14 @@ class Page:
 
 def pages() -> list[Path]:
     """Return every page of the project: the README files and all below docs."""
-    return sorted({ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("extensions/*/README.md"), *ROOT.glob("examples/**/README.md")})
+    return sorted(
+        {
+            ROOT / "README.md",
+            *ROOT.glob("docs/**/*.md"),
+            *ROOT.glob("extensions/*/README.md"),
+            *ROOT.glob("examples/**/README.md"),
+        }
+    )
 
 
 def read_page(path: Path) -> Page:
@@ -151,16 +158,18 @@ def _run(page: Page, block: Block, module: types.ModuleType) -> None:
     linecache.checkcache(str(page.path))
     code = compile(tree, str(page.path), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
     if code.co_flags & inspect.CO_COROUTINE:
-        asyncio.run(eval(code, vars(module)))  # noqa: S307  # our own pages
+        asyncio.run(eval(code, vars(module)))  # our own pages
     else:
-        exec(code, vars(module))  # noqa: S102  # our own pages
+        exec(code, vars(module))  # our own pages
 
 
 def _checked(page: Page, block: Block) -> ast.Module:
     """Turn what the comments claim into calls that check it."""
     tree, lines = ast.parse(block.text), block.text.splitlines()
     claims = {number: found for number, line in enumerate(lines, 1) if (found := _SHOWS.search(line))}
-    claims_by_place = {number: (found["verb"], found["text"], f"{page.name}:{block.line + number - 1}") for number, found in claims.items()}
+    claims_by_place = {
+        number: (found["verb"], found["text"], f"{page.name}:{block.line + number - 1}") for number, found in claims.items()
+    }
     tree.body = _check(tree.body, claims_by_place)
     if claims_by_place:
         _, _, place = next(iter(claims_by_place.values()))
@@ -255,8 +264,15 @@ def _commands(block: Block) -> Iterator[tuple[int, str, list[str]]]:
 def _command(command: str, code: int, place: str) -> str:
     """Run a shell command with this Python's commands first in the path, and return what it prints."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    environment = {**os.environ, "PATH": path, "PYTHONPATH": os.pathsep.join([str(Path.cwd()), os.environ.get("PYTHONPATH", "")]), "COLUMNS": "120"}
-    done = subprocess.run(command, shell=True, check=False, capture_output=True, text=True, env=environment, timeout=120)  # noqa: S602  # our own pages
+    environment = {
+        **os.environ,
+        "PATH": path,
+        "PYTHONPATH": os.pathsep.join([str(Path.cwd()), os.environ.get("PYTHONPATH", "")]),
+        "COLUMNS": "120",
+    }
+    done = subprocess.run(
+        command, shell=True, check=False, capture_output=True, text=True, env=environment, timeout=120
+    )  # our own pages
     came = done.stdout + done.stderr
     if done.returncode != code:
         msg = f"{place}: {command!r} ended with {done.returncode}, not {code}:\n{came}"

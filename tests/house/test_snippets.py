@@ -5,27 +5,48 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 import snippets
 
 PAGES = [snippets.read_page(path) for path in snippets.pages()]
-SECRETS = {"TOKEN_SECRET": "pXr1_6Xn0oTnC2mB8yq4Zs9dKf7hVg5jWl3aQe-uYiRt", "OLD_TOKEN_SECRET": "mB8yq4Zs9dKf7hVg5jWl3aQe-uYiRtpXr1_6Xn0oTnC2"}
+SECRETS = {
+    "TOKEN_SECRET": "pXr1_6Xn0oTnC2mB8yq4Zs9dKf7hVg5jWl3aQe-uYiRt",
+    "OLD_TOKEN_SECRET": "mB8yq4Zs9dKf7hVg5jWl3aQe-uYiRtpXr1_6Xn0oTnC2",
+}
 
 
-def run(page: Path, folder: Path) -> subprocess.CompletedProcess[str]:
+PACKAGES = [file.parent for file in sorted(snippets.ROOT.glob("examples/*/pyproject.toml"))]
+
+
+@pytest.fixture(scope="session")
+def announced(tmp_path_factory):
+    """A folder in which the example packages announce themselves, as an editable install would."""
+    folder = tmp_path_factory.mktemp("announced")
+    for package in PACKAGES:
+        project = tomllib.loads((package / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        facts = folder / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
+        facts.mkdir()
+        (facts / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
+        lines = [f"{name} = {place}" for name, place in project["entry-points"]["resourcekit"].items()]
+        (facts / "entry_points.txt").write_text("\n".join(["[resourcekit]", *lines]) + "\n")
+    return folder
+
+
+def run(page: Path, folder: Path, *further: Path) -> subprocess.CompletedProcess[str]:
     """Run a page in a fresh process."""
     command = [sys.executable, "-W", "error", str(Path(snippets.__file__)), str(page)]
-    path = os.pathsep.join(map(str, (snippets.ROOT, snippets.ROOT / "extensions" / "tokens")))
+    path = os.pathsep.join(map(str, (snippets.ROOT, snippets.ROOT / "extensions" / "tokens", *further)))
     environment = {**os.environ, **SECRETS, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
     return subprocess.run(command, cwd=folder, env=environment, check=False, capture_output=True, text=True, timeout=300)
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if snippets.runs(page)], ids=lambda page: page.name)
-def test_what_a_page_shows_runs_as_it_says(page, tmp_path):
+def test_what_a_page_shows_runs_as_it_says(page, tmp_path, announced):
     """Every block of a page works, in order, in an empty folder, and prints and returns what the page says."""
-    done = run(page.path, tmp_path)
+    done = run(page.path, tmp_path, announced, *PACKAGES)
 
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -39,7 +60,7 @@ def test_where_a_page_points_there_is_something(page):
         if (problem := snippets.broken_link(page, target))
     ]
 
-    assert [] == broken
+    assert [] == broken, "\n".join(broken)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -150,7 +171,9 @@ def test_a_page_that_says_what_is_passes(tmp_path):
 
 def test_links_are_followed_to_headings(tmp_path):
     """A missing file and a missing heading are found, a code span is no link, and repeated headings are counted."""
-    text = "# One `two`, three!\n\n## Again\n\n## Again\n\n[a](#one-two-three) [b](#again-1) [c](#again-2) [d](gone.md) `[e](f)`\n"
+    text = (
+        "# One `two`, three!\n\n## Again\n\n## Again\n\n[a](#one-two-three) [b](#again-1) [c](#again-2) [d](gone.md) `[e](f)`\n"
+    )
     page_file = tmp_path / "page.md"
     page_file.write_text(text + "[here](page.md#again) [web](https://example.org/x)\n", encoding="utf-8")
     page = snippets.read_page(page_file)
