@@ -18,7 +18,7 @@ import click
 import resourcekit
 from resourcekit import context, plugins, queries
 from resourcekit.cli import main as command
-from resourcekit.data_layers import SQL, Memory, Repo, joined
+from resourcekit.data_layers import SQL, Memory, Redis, Repo, joined
 from resourcekit.data_layers.base import Capability
 from resourcekit.declarations.action import (
     Action,
@@ -74,15 +74,11 @@ def _default(entity: Attribute | Argument) -> str:
 
 def tokens_page() -> str:
     """Options, attributes, actions, functions and results of a token resource."""
-    options: list[str] = []
-    for kind in (TokenResource, Revocation, Confirmation, JWT, SigningKey):
-        prose, _ = told(kind.__doc__, [item.name for item in items_of(kind)])
-        options += [f"### {kind.__name__}", markdown(prose), table(items_of(kind), called="option")]
     return page(
         "Token resources",
         "What `extensions=[TokenResource]` brings to a resource.",
         "## Options",
-        *options,
+        *(_options_section(kind, 3) for kind in (TokenResource, Revocation, Confirmation, JWT, SigningKey)),
         "## Attributes",
         markdown(TokenRecord.__doc__),
         table(map(attribute_item, TokenRecord.__info__.attributes.values()), called="attribute"),
@@ -97,6 +93,11 @@ def tokens_page() -> str:
         *(_result_section(getattr(results, name)) for name in results.__all__),
         class_section(Claims, level=3, without=("payload", "rules", "plain")),
     )
+
+
+def _options_section(kind: type, level: int) -> str:
+    prose, _ = told(kind.__doc__, [item.name for item in items_of(kind)])
+    return "\n\n".join([f"{'#' * level} {kind.__name__}", markdown(prose), table(items_of(kind), called="option")])
 
 
 def _action_section(action: Action) -> str:
@@ -242,8 +243,8 @@ def data_layers_page() -> str:
         "All of them are imported from `resourcekit.data_layers`. Authors of others read `resourcekit.extending` in "
         "[the doors](doors.md).",
         class_section(Memory, without=("bind",)),
-        f"## SQL\n\n{markdown(told(SQL.__doc__, ('database', 'table'))[0])}",
-        table(items_of(SQL), called="option"),
+        _options_section(SQL, 2),
+        _options_section(Redis, 2),
         class_section(Repo, called="Repo", without=("dialect", "sync_pool", "async_pools", "forget")),
         class_section(joined, called="joined"),
         "## Capabilities",

@@ -27,7 +27,7 @@ FIXED = {
         "query read set_attribute transaction update utc_now uuid7 set_new_attribute increment touch optimistic_lock one_of "
         "string_length match compare present absent filter sort limit"
     ),
-    "resourcekit.data_layers": "SQL Memory Repo joined",
+    "resourcekit.data_layers": "SQL Memory Redis Repo joined",
     "resourcekit.errors": (
         "ResourcekitError DeclarationError DeclarationErrors Invalid InvalidArgument NotFound StaleRecord UniqueViolation NotNull "
         "Forbidden DataLayerError Unavailable Timeout OutcomeUnknown SerializationFailure UnsafeStore WrongColour "

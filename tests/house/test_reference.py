@@ -8,7 +8,7 @@ from types import ModuleType
 import pytest
 
 import resourcekit
-from resourcekit.data_layers import SQL
+from resourcekit.data_layers import SQL, Redis
 from resourcekit.data_layers.base import Capability
 from resourcekit.declarations.value_type import Kind
 from resourcekit.dsl.docstrings import texts_below, told
@@ -59,7 +59,7 @@ def test_checking_finds_a_page_that_differs(generate, tmp_path, capsys):
     assert "changed" == (tmp_path / "words.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("options", [TokenResource, Revocation, Confirmation, JWT, SigningKey, SQL])
+@pytest.mark.parametrize("options", [TokenResource, Revocation, Confirmation, JWT, SigningKey, SQL, Redis])
 def test_every_option_says_what_it_means(options):
     """An option has a text at its declaration, and so a meaning in the reference."""
     silent = [item.name for item in items_of(options) if not item.doc]
