@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Protocol, cast, dataclass_transform
 
 import attrs
@@ -21,7 +21,7 @@ from resourcekit.dsl.extension import Extension
 from resourcekit.dsl.origin import Origin
 from resourcekit.dsl.scope import Scope
 from resourcekit.engine.interface import caller_for
-from resourcekit.engine.record import describe, new_values
+from resourcekit.engine.record import as_dict, describe, new_values
 from resourcekit.engine.runtime import Runtime
 from resourcekit.errors import DeclarationError, did_you_mean
 from resourcekit.plugins import plugin_data_layer, plugin_extension, plugins
@@ -263,6 +263,13 @@ class Resource(metaclass=ResourceMeta, abstract=True):
     def __hash__(self) -> int:
         """Hash by class and primary key."""
         return hash((type(self), *(self.__dict__.get(name) for name in type(self).__info__.primary_key)))
+
+    def __iter__(self) -> Iterator[tuple[str, Any]]:
+        """Yield the public values by name: ``dict(record)`` is ``as_dict(record)``.
+
+        So that whoever turns objects into JSON unasked, as web frameworks do, takes these, and not all of ``vars``.
+        """
+        return iter(as_dict(self).items())
 
     def __repr__(self) -> str:
         """Show the values, without sensitive ones."""
