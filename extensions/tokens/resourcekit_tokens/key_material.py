@@ -5,38 +5,32 @@ cryptography is imported on first need, so that secrets (HS256) cost nothing.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import itertools
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from resourcekit.errors import DeclarationError
 from resourcekit.extending import EnvironmentVariable
+from resourcekit_tokens.jwk import CURVES, UnfitJWK, as_jwk, public_jwk, read_jwk
 
 if TYPE_CHECKING:
     from typing import TypeAlias
 
-    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey, EllipticCurvePublicKey
-    from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PrivateKey, Ed448PublicKey
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
+    from resourcekit_tokens.jwk import PrivateKey, PublicKey
 
-    PrivateKey: TypeAlias = RSAPrivateKey | EllipticCurvePrivateKey | Ed25519PrivateKey | Ed448PrivateKey
-    PublicKey: TypeAlias = RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey | Ed448PublicKey
-    KeyValue: TypeAlias = str | bytes | PrivateKey | PublicKey
+    KeyValue: TypeAlias = str | bytes | Mapping[str, object] | PrivateKey | PublicKey
     KeySource: TypeAlias = KeyValue | EnvironmentVariable | Callable[[], KeyValue]
 
-__all__ = ["ALGORITHMS", "Material", "is_guessable", "public_jwk", "read_material"]
+__all__ = ["ALGORITHMS", "Material", "is_guessable", "public_form", "read_material"]
 
 _HMAC_BYTES: Final = {"HS256": 32, "HS384": 48, "HS512": 64}
 _RSA: Final = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"})
-_CURVES: Final = {"ES256": ("secp256r1", "P-256"), "ES384": ("secp384r1", "P-384"), "ES512": ("secp521r1", "P-521")}
+_CURVES: Final = {"ES256": "P-256", "ES256K": "secp256k1", "ES384": "P-384", "ES512": "P-521"}
 _RSA_BITS: Final = 2048  # RFC 7518, 3.3 and 3.5
 
 ALGORITHMS: Final = (*_HMAC_BYTES, *sorted(_RSA), *_CURVES, "EdDSA")
-"""The algorithms that a key may be for (RFC 7518, 3.1; RFC 8037). ``none`` is not one of them."""
+"""The algorithms that a key may be for (RFC 7518, 3.1; RFC 8037; RFC 8812). ``none`` is not one of them."""
 
 _FEW_BYTES = 8  # distinct ones; 32 random bytes in hex have 13 or more practically always
 _OVERUSED_WORDS = (b"secret", b"password", b"changeme", b"change-me", b"change_me", b"example", b"insecure")
@@ -57,10 +51,14 @@ class Material(NamedTuple):
 def read_material(algorithm: str, source: object, *, kid: str | None) -> Material:
     """Read the key, checking that it is one for ``algorithm`` and strong enough.
 
-    source: the key, an EnvironmentVariable that holds it, or a callable that returns it.
+    source: the key (a secret, PEM text, a JWK as a mapping or as JSON text, a key object), an EnvironmentVariable that
+        holds it, or a callable that returns it.
     Raises DeclarationError RK203 (not a key at all), RK209 (secret too short), RK210 (not a key for this algorithm).
     """
     given = source.read() if isinstance(source, EnvironmentVariable) else source() if callable(source) else source
+    jwk = as_jwk(given)
+    if jwk is not None:
+        given = _from_jwk(algorithm, jwk, kid)
     if algorithm in _HMAC_BYTES:
         return _read_secret(algorithm, given, kid)
     key = _load_pem(algorithm, given, kid) if isinstance(given, str | bytes) else given
@@ -82,27 +80,22 @@ def is_guessable(material: Material) -> bool:
     )
 
 
-def public_jwk(material: Material) -> dict[str, str] | None:
-    """The public key as a JSON Web Key (RFC 7517; RFC 7518, 6; RFC 8037, 2); ``None`` for a secret, which has none."""
-    key = material.verifying
-    if isinstance(key, bytes):
-        return None
-    from cryptography.hazmat.primitives.asymmetric import ec, rsa
-    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
-    if isinstance(key, rsa.RSAPublicKey):
-        numbers = key.public_numbers()
-        return {"kty": "RSA", "n": _unsigned(numbers.n), "e": _unsigned(numbers.e)}
-    if isinstance(key, ec.EllipticCurvePublicKey):
-        point, length = key.public_numbers(), (key.curve.key_size + 7) // 8
-        name = next(name for curve, name in _CURVES.values() if curve == key.curve.name)
-        return {"kty": "EC", "crv": name, "x": _unsigned(point.x, length), "y": _unsigned(point.y, length)}
-    raw = key.public_bytes(Encoding.Raw, PublicFormat.Raw)
-    return {"kty": "OKP", "crv": "Ed25519" if len(raw) == 32 else "Ed448", "x": _base64url(raw)}
+def public_form(material: Material) -> dict[str, str] | None:
+    """The public key as a JSON Web Key; ``None`` for a secret, which has none."""
+    return None if isinstance(material.verifying, bytes) else public_jwk(material.verifying)
 
 
 def _wrong(code: str, kid: str | None, message: str, hint: str) -> DeclarationError:
     return DeclarationError(code, message, path=("jwt", "key", *([kid] if kid else [])), hint=hint)
+
+
+def _from_jwk(algorithm: str, jwk: Mapping[str, object], kid: str | None) -> bytes | PrivateKey | PublicKey:
+    try:
+        return read_jwk(algorithm, jwk)
+    except UnfitJWK as unfit:
+        problem = str(unfit)
+    message = f"the JWK given as the key of {algorithm} is none for it: {problem}"
+    raise _wrong("RK210", kid, message, "Give the JWK as its owner publishes it, and name the algorithm that it is for.")
 
 
 def _read_secret(algorithm: str, given: object, kid: str | None) -> Material:
@@ -123,14 +116,9 @@ def _read_secret(algorithm: str, given: object, kid: str | None) -> Material:
 
 
 def _is_public_format(secret: bytes) -> bool:
-    """Whether the "secret" is a key in a format meant for asymmetric keys: PEM, OpenSSH, JWK or DER."""
+    """Whether the "secret" is a key in a format meant for asymmetric keys: PEM, OpenSSH or DER."""
     if b"-----BEGIN " in secret or secret.startswith((b"ssh-", b"ecdsa-sha2-")):
         return True
-    if secret.lstrip()[:1] == b"{":
-        try:
-            return "kty" in json.loads(secret)
-        except (ValueError, RecursionError):
-            return False
     if secret[:1] != b"\x30":  # the SEQUENCE that every key and certificate in DER begins with
         return False
     from cryptography.hazmat.primitives.serialization import load_der_public_key
@@ -169,8 +157,8 @@ def _asymmetric(algorithm: str, key: object, kid: str | None) -> Material:
     private = key if isinstance(key, signers) else None
     public = private.public_key() if private is not None else key
     if not isinstance(public, checkers):
-        message = f"an {algorithm} key must be a PEM text or a cryptography key, is {type(key).__name__}"
-        raise _wrong("RK203", kid, message, "Give the PEM text, or load the key with cryptography.")
+        message = f"an {algorithm} key must be a PEM text, a JWK or a cryptography key, is {type(key).__name__}"
+        raise _wrong("RK203", kid, message, "Give the PEM text, the JWK, or load the key with cryptography.")
     problem = _misfit(algorithm, public)
     if problem:
         raise _wrong("RK210", kid, problem, f"Make a key for {algorithm}, or name the algorithm of this key.")
@@ -188,15 +176,6 @@ def _misfit(algorithm: str, key: PublicKey) -> str:
         weak = key.key_size < _RSA_BITS
         return f"the RSA key has {key.key_size} bits; {_RSA_BITS} are the least (RFC 7518, 3.3)" if weak else ""
     if isinstance(key, ec.EllipticCurvePublicKey):
-        fits = algorithm in _CURVES and key.curve.name == _CURVES[algorithm][0]
+        fits = algorithm in _CURVES and key.curve.name == CURVES[_CURVES[algorithm]]
         return "" if fits else f"a key on the curve {key.curve.name} is given for {algorithm}"
     return "" if algorithm == "EdDSA" else f"an EdDSA key is given for {algorithm}"
-
-
-def _base64url(raw: bytes) -> str:
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode("ascii")
-
-
-def _unsigned(number: int, length: int | None = None) -> str:
-    """Big-endian bytes of a number, in the least length unless one is given (RFC 7518, 2 and 6.2.1.2)."""
-    return _base64url(number.to_bytes(length or (number.bit_length() + 7) // 8, "big"))

@@ -17,7 +17,7 @@ import attrs
 from resourcekit.errors import DeclarationError, DeclarationErrors, did_you_mean
 from resourcekit.extending import EnvironmentVariable
 from resourcekit_tokens.claims import REGISTERED_CLAIMS, ClaimRules
-from resourcekit_tokens.key_material import ALGORITHMS, Material, is_guessable, public_jwk, read_material
+from resourcekit_tokens.key_material import ALGORITHMS, Material, is_guessable, public_form, read_material
 
 if TYPE_CHECKING:
     from resourcekit_tokens.key_material import KeySource
@@ -26,6 +26,7 @@ __all__ = ["JWT", "SigningKey"]
 
 _USUAL_LIFETIMES: Final = {"user": timedelta(days=14), "refresh": timedelta(days=30)}
 _OTHER_LIFETIME: Final = timedelta(days=1)
+_ALGORITHM_LENGTH: Final = 16  # characters; the longest registered name has 14
 _NAME_LENGTH: Final = 255  # code points; what the reader accepts for kid and purposes
 
 
@@ -54,10 +55,11 @@ class SigningKey:
 
     kid: the key's name, in the header of every token that it signs (RFC 7515, 4.1.4), 1 to 255 characters; ``None``
         for a key that has none.
-    algorithm: HS256, HS384, HS512, RS256 to RS512, PS256 to PS512, ES256, ES384, ES512 or EdDSA. A token that names
-        another one does not verify with this key.
+    algorithm: HS256, HS384, HS512, RS256 to RS512, PS256 to PS512, ES256, ES384, ES512, ES256K or EdDSA. A token that
+        names another one does not verify with this key.
     key: a secret for HS (at least as long as the hash: 32, 48, 64 bytes; RFC 7518, 3.2), else PEM text or a key object
-        of cryptography (RSA from 2048 bits); or ``env("NAME")`` or a callable that returns one, read at first use.
+        of cryptography (RSA from 2048 bits). For each a JWK as well (RFC 7517), as a mapping or as JSON text, if it is
+        meant for signatures by this algorithm. Or ``env("NAME")`` or a callable that returns one, read at first use.
     verify_only: the key is on its way out, or only its public half is known: it never signs.
 
     Equal only to itself. Raises DeclarationError RK201 (kid), RK202 (algorithm), RK203 (not a key), RK209 (secret too
@@ -77,7 +79,8 @@ class SigningKey:
             hint = 'Give it a short name, such as "2026-11".'
             raise _wrong("RK201", ("key", "kid"), f"kid must be text of 1 to {_NAME_LENGTH} characters", hint)
         if self.algorithm not in ALGORITHMS:
-            name = str(self.algorithm)
+            # What is too long for a name may be a secret in the wrong place.
+            name = str(self.algorithm) if len(str(self.algorithm)) <= _ALGORITHM_LENGTH else ""
             raise _wrong("RK202", ("key", "algorithm"), f"unknown algorithm {name!r}", did_you_mean(name, ALGORITHMS))
         if not isinstance(self.key, EnvironmentVariable) and not callable(self.key):
             self.material()
@@ -176,7 +179,7 @@ class JWT:
         """
         found: list[dict[str, str]] = []
         for key in self.keys:
-            jwk = public_jwk(key.material())
+            jwk = public_form(key.material())
             if jwk is not None:
                 found.append({**jwk, "use": "sig", "alg": key.algorithm, **({"kid": key.kid} if key.kid else {})})
         return {"keys": found}
@@ -228,7 +231,7 @@ def _is_name(value: object, longest: int = _NAME_LENGTH) -> bool:
 
 
 def _signing_keys(given: object) -> tuple[SigningKey, ...]:
-    several = isinstance(given, Sequence) and not isinstance(given, str | bytes)
+    several = isinstance(given, Sequence) and not isinstance(given, str | bytes | bytearray)
     entries: list[object] = list(given) if several else [given]  # type: ignore[call-overload]  # narrowed by `several`
     if not entries:
         raise _wrong("RK205", ("key",), "there are no keys", "Give a secret, a SigningKey, or a sequence of these.")
