@@ -22,9 +22,8 @@ from resourcekit.data_layers.base import (
 )
 from resourcekit.data_layers.rows.json_rows import JSONKeep, JSONRows
 from resourcekit.data_layers.rows.keys import require_keys
-from resourcekit.data_layers.rows.plan import RowPlan, figure, moment
-from resourcekit.data_layers.rows.table import Draft, Table
-from resourcekit.data_layers.rows.writes import InsertPlan, UpdatePlan
+from resourcekit.data_layers.rows.store import RowsStore
+from resourcekit.data_layers.rows.table import Draft
 from resourcekit.declarations.action import (
     Action,
     CreateAction,
@@ -105,7 +104,6 @@ __all__ = [
     "In",
     "Index",
     "Insert",
-    "InsertPlan",
     "JSONKeep",
     "JSONRows",
     "Kind",
@@ -122,14 +120,13 @@ __all__ = [
     "ResourceFunction",
     "ResourceInfo",
     "Row",
-    "RowPlan",
+    "RowsStore",
     "Runtime",
     "Select",
     "Service",
     "ServiceContext",
     "State",
     "Store",
-    "Table",
     "Template",
     "TimeToLive",
     "Transaction",
@@ -137,7 +134,6 @@ __all__ = [
     "UnsupportedExpression",
     "Update",
     "UpdateAction",
-    "UpdatePlan",
     "Upsert",
     "Validation",
     "Value",
@@ -156,13 +152,11 @@ __all__ = [
     "did_you_mean",
     "drive",
     "fields_of",
-    "figure",
     "find_resources",
     "function",
     "hookimpl",
     "in_colour",
     "logger",
-    "moment",
     "named",
     "off_loop",
     "option",

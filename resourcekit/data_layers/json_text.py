@@ -13,7 +13,7 @@ from typing import Any
 from resourcekit.data_layers.unstorable import NoneGiven, Unstorable
 from resourcekit.declarations.value_type import Kind, ValueType
 
-__all__ = ["json_decoder", "json_encoder"]
+__all__ = ["from_plain_json", "json_decoder", "json_encoder"]
 
 _MICROSECOND = dt.timedelta(microseconds=1)
 _dump = json.JSONEncoder(ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")).encode
@@ -116,3 +116,8 @@ def json_decoder(value_type: ValueType) -> Callable[[str], Any]:
     if not _typed(value_type):
         return json.loads
     return lambda text: _walk(json.loads(text), value_type, _OUT_OF)
+
+
+def from_plain_json(value_type: ValueType) -> Callable[[Any], Any]:
+    """Return a function to the value from what a JSON reader made of its text; ``None`` stays."""
+    return lambda plain: _walk(plain, value_type, _OUT_OF)

@@ -9,7 +9,7 @@ from typing import Any, Generic, ParamSpec, TypeVar
 from resourcekit.errors import WrongColour
 from resourcekit.flow.context import Colour, colour
 
-__all__ = ["BothColours", "Suspended", "drive", "drive_iterator", "in_colour"]
+__all__ = ["BothColours", "Suspended", "drive", "drive_iterator", "in_colour", "off_loop"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -53,6 +53,18 @@ async def in_colour(work: Coroutine[Any, Any, T]) -> T:
         return await work
     finally:
         colour.reset(token)
+
+
+async def off_loop(work: Callable[[], T]) -> T:
+    """Run work that blocks, for a store without an async driver: here in a sync call, else in a worker thread.
+
+    The thread gets a copy of the context. Work that has begun goes on to its end, also where its task is cancelled.
+    """
+    if colour.get() is Colour.SYNC:
+        return work()
+    import asyncio  # 30 ms that a program without tasks need not pay
+
+    return await asyncio.to_thread(work)
 
 
 def drive_iterator(stream: AsyncIterator[T]) -> Iterator[T]:

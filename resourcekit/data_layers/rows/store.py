@@ -1,0 +1,163 @@
+"""A store that computes with rows in Python, but for where they are kept. It knows plans and drafts, and no transaction."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime, timedelta
+from typing import ClassVar, TypeVar
+
+from resourcekit.data_layers.base import (
+    Aggregate,
+    Capability,
+    Delete,
+    DeleteInBatches,
+    Insert,
+    Operation,
+    Params,
+    Plan,
+    Row,
+    Select,
+    Store,
+    Transaction,
+    Update,
+)
+from resourcekit.data_layers.rows.plan import RowPlan, figure, moment
+from resourcekit.data_layers.rows.table import Draft, Key, Table
+from resourcekit.data_layers.rows.writes import InsertPlan, Keep, UpdatePlan
+from resourcekit.errors import DataLayerError
+from resourcekit.flow.clock import current_clock
+from resourcekit.flow.result import WriteResult
+from resourcekit.resource_info import ResourceInfo
+
+__all__ = ["RowsStore"]
+
+T = TypeVar("T")
+
+_BATCH = 1000
+"""Rows that a sweep looks at in one write, unless it is told how many."""
+
+
+class RowsStore(Store):
+    """A store for layers that keep whole rows and leave all computing to Python: a file, a sheet, an object in a bucket.
+
+    A subclass says how a statement comes to its rows (``read`` and ``write``), and where they are (``group``, ``place``,
+    ``health``, ``create_storage``, ``close``). What operations mean is done here. There are no transactions over several
+    statements, and no leases; a layer that has them says so in its own ``capabilities``, and overrides the methods.
+
+    table: the committed rows, as the subclass knows them. keep: turns what callers give into what is kept.
+    """
+
+    CAPABILITIES: ClassVar[frozenset[Capability]] = frozenset(
+        {
+            *(Capability.FILTER, Capability.SORT, Capability.LIMIT, Capability.OFFSET, Capability.AGGREGATE),
+            *(Capability.UPSERT, Capability.UPSERT_WHERE, Capability.UPDATE_WHERE, Capability.DELETE_WHERE),
+            *(Capability.CAS, Capability.ATOMIC_EXPR, Capability.RETURNING, Capability.DELETE_IN_BATCHES),
+        }
+    )
+    capabilities = CAPABILITIES
+
+    def __init__(self, info: ResourceInfo, keep: Keep | None = None) -> None:
+        self.info = info
+        self.table = Table(info)
+        self.keep = keep or Keep(info)
+
+    @abstractmethod
+    async def read(self, work: Callable[[Draft], T]) -> T:
+        """Return what ``work(table.committed)`` returns, with the rows of one moment, seen by nobody else meanwhile."""
+
+    @abstractmethod
+    async def write(self, work: Callable[[Draft], T]) -> T:
+        """Run ``work`` on a draft of the table, make the draft's ``rows`` stand, all or none, and return its result.
+
+        One at a time, over all threads and processes. After an error nothing is written.
+        """
+
+    def compile(self, operation: Operation) -> Plan:
+        """See the port. Everything is computed in Python, so every expression can be."""
+        match operation:
+            case Insert():
+                return InsertPlan(operation, self.info, self.table, self.keep)
+            case Update():
+                return UpdatePlan(operation, self.info, self.table, self.keep)
+            case Select() | Delete() | DeleteInBatches() | Aggregate():
+                return RowPlan(operation, self.info, self.table, operation.condition)
+
+    async def select(self, plan: Plan, params: Params) -> Sequence[Row]:
+        """See the port."""
+        assert isinstance(plan, RowPlan)
+        run = moment(params)
+        return await self.read(lambda draft: [plan.copy(row) for row in plan.shown(plan.rows(draft, run), run)])
+
+    async def stream(self, plan: Plan, params: Params) -> AsyncIterator[Row]:
+        """See the port; all rows are in memory anyway."""
+        for row in await self.select(plan, params):
+            yield row
+
+    async def aggregate(self, plan: Plan, params: Params) -> object:
+        """See the port."""
+        assert isinstance(plan, RowPlan)
+        operation, run = plan.operation, moment(params)
+        assert isinstance(operation, Aggregate)
+        return await self.read(lambda draft: figure(operation, plan.rows(draft, run)))
+
+    async def insert(self, plan: Plan, rows: Sequence[Row], params: Params) -> WriteResult:
+        """See the port."""
+        assert isinstance(plan, InsertPlan)
+        kept, run = plan.kept(rows), moment(params)
+        return await self.write(lambda draft: plan.run(draft, kept, run))
+
+    async def update(self, plan: Plan, params: Params) -> WriteResult:
+        """See the port."""
+        assert isinstance(plan, UpdatePlan)
+        run = moment(params)
+        return await self.write(lambda draft: plan.run(draft, run))
+
+    async def delete(self, plan: Plan, params: Params) -> WriteResult:
+        """See the port."""
+        assert isinstance(plan, RowPlan)
+        assert isinstance(plan.operation, Delete)
+        run = moment(params)
+        removed = await self.write(lambda draft: plan.remove(draft, run))
+        return WriteResult(len(removed), tuple(map(plan.copy, removed)) if plan.operation.returning else ())
+
+    async def delete_in_batches(
+        self, plan: Plan, params: Params, *, pace: timedelta = timedelta(milliseconds=50), size: int | None = None
+    ) -> AsyncIterator[int]:
+        """See the port; the layout is the order of insertion, as it stands when this begins."""
+        assert isinstance(plan, RowPlan)
+        plan.check(params)
+        keys = await self.read(lambda draft: list(draft.table.rows))
+        step = size or _BATCH
+        for first in range(0, len(keys), step):
+            yield await self._remove(plan, keys[first : first + step], moment(params))
+
+    async def _remove(self, plan: RowPlan, keys: Sequence[Key], run: Params) -> int:
+        def remove(draft: Draft) -> int:
+            found = {key: row for key in keys if (row := draft.get(key)) is not None}
+            doomed = [key for key, row in found.items() if plan.matches is None or plan.matches(row, run, row)]
+            for key in doomed:
+                draft.put(key, None)
+            return len(doomed)
+
+        return await self.write(remove)
+
+    def transaction(self) -> AbstractAsyncContextManager[Transaction]:
+        """See the port."""
+        raise self._lacking(Capability.TRANSACTION)
+
+    def current_transaction(self) -> Transaction | None:
+        """See the port."""
+        return None
+
+    def lease(self, name: str, ttl: timedelta) -> AbstractAsyncContextManager[bool]:
+        """See the port."""
+        raise self._lacking(Capability.LEASE)
+
+    def _lacking(self, capability: Capability) -> DataLayerError:
+        return DataLayerError(f"{self.info.name} is kept in a store without {capability.value}")
+
+    async def now(self) -> datetime:
+        """See the port."""
+        return current_clock().now()

@@ -1,0 +1,68 @@
+"""The third-party data layer, installed and named by its scheme; it keeps the laws."""
+
+from __future__ import annotations
+
+import ast
+import shutil
+from pathlib import Path
+
+FOLDER = Path(__file__).parents[2] / "examples" / "jsonlines"
+
+APPLICATION = """
+    from resourcekit import Attr, Domain, Resource, attribute, create, query
+
+    notes = Domain("notes")
+
+    class Note(Resource, domain=notes, data_layer="jsonlines:records"):
+        id: Attr[int] = attribute(primary_key=True)
+        write = create(accept=["id"])
+
+    notes.create_storage()
+    Note.write(id=1)
+    print(query(Note).count())
+"""
+
+
+def test_an_application_names_its_scheme_and_imports_nothing(install, run, tmp_path) -> None:
+    """``data_layer="jsonlines:records"`` is found through the entry point only."""
+    done = run(APPLICATION, installed=install("jsonlines"))
+
+    assert ("1\n", "") == (done.stdout, done.stderr)
+    assert '{"id": 1}\n' == tmp_path.joinpath("records", "Note.jsonl").read_text()
+
+
+def test_without_the_package_the_scheme_means_nothing(run) -> None:
+    """The same application without the package is told that no plugin serves the scheme."""
+    done = run(APPLICATION)
+
+    assert "RK008" in done.stderr
+    assert "'jsonlines'" in done.stderr
+
+
+def test_the_laws_hold_for_what_was_installed(install, run, tmp_path) -> None:
+    """The package's tests, the law book among them, pass away from its sources; what it lacks is listed."""
+    shutil.copytree(FOLDER / "tests", tmp_path / "tests")
+    settings = ["-q", "-W", "error", "-p", "no:cacheprovider", "--rootdir", str(tmp_path)]
+    done = run("-m", "pytest", *settings, str(tmp_path / "tests"), installed=install("jsonlines"))
+    *_, last = done.stdout.splitlines()
+
+    assert 0 == done.returncode, done.stdout + done.stderr
+    assert int(last.split()[0]) > 350
+    assert "46 skipped" in last
+    assert ["leases: 10", "savepoints: 6", "transactions: 30"] == [
+        line for line in done.stdout.splitlines() if line.startswith(("leases", "savepoints", "transactions"))
+    ]
+
+
+def test_it_is_small_and_comes_in_by_the_doors() -> None:
+    """At most 300 lines, which import the front door, the workshop door and the errors."""
+    files = sorted((FOLDER / "resourcekit_jsonlines").glob("*.py"))
+    imported = {
+        node.module
+        for file in files
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "resourcekit"
+    }
+
+    assert sum(len(file.read_text().splitlines()) for file in files) <= 300
+    assert {"resourcekit.extending", "resourcekit.errors"} == imported
