@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 import weakref
-from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, Protocol, cast, dataclass_transform
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast, dataclass_transform
 
 import attrs
 
@@ -49,21 +49,40 @@ class ResourceMeta(type):
     __info__: ResourceInfo
     __runtime__: Runtime
 
-    def __new__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any) -> ResourceMeta:
-        """Compile the class. Raises DeclarationError, or several together, and leaves no trace of the class then."""
-        resource = super().__new__(cls, name, bases, namespace)
-        frame = sys._getframe(1)  # noqa: SLF001  # the scope of the class statement: what its annotations can see
-        _compile(
-            resource,
-            options,
-            Scope.of_frame(frame).with_names(**{name: resource}),
-            Origin(frame.f_code.co_filename, frame.f_lineno),
-        )
-        return resource
+    if TYPE_CHECKING:
 
-    def __init__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **_options: Any) -> None:
-        """Take no notice of the class options; ``__new__`` has read them."""
-        super().__init__(name, bases, namespace)
+        def __new__(
+            cls,
+            name: str,
+            bases: tuple[type, ...],
+            namespace: dict[str, Any],
+            *,
+            domain: Group | None = None,
+            data_layer: DataLayer | type[DataLayer] | str | None = None,
+            extensions: Sequence[Extension | type[Extension] | str] = (),
+            notifiers: Sequence[object] = (),
+            abstract: bool = False,
+        ) -> ResourceMeta:
+            """What a class statement may say, for type checkers; at run time an unknown word becomes a DeclarationError."""
+            ...
+
+    else:
+
+        def __new__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any) -> ResourceMeta:
+            """Compile the class. Raises DeclarationError, or several together, and leaves no trace of the class then."""
+            resource = super().__new__(cls, name, bases, namespace)
+            frame = sys._getframe(1)  # noqa: SLF001  # the scope of the class statement: what its annotations can see
+            _compile(
+                resource,
+                options,
+                Scope.of_frame(frame).with_names(**{name: resource}),
+                Origin(frame.f_code.co_filename, frame.f_lineno),
+            )
+            return resource
+
+        def __init__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **_options: Any) -> None:
+            """Take no notice of the class options; ``__new__`` has read them."""
+            super().__init__(name, bases, namespace)
 
 
 def _compile(resource: ResourceMeta, given: Mapping[str, Any], scope: Scope, origin: Origin) -> None:
