@@ -4,7 +4,7 @@ What a page may show, and how a reader sees what is run:
 
 * ``python`` blocks run in order, in one module a page, in an empty folder. A block whose first line is ``# name.py`` is
   kept as that file instead, further blocks of the same file are put below it, and other blocks import it; a file that
-  no block imports is imported at the end, ``test_*.py`` is handed to pytest.
+  no block imports is imported at the end; ``test_*.py`` is handed to pytest, unless a ``console`` block does that.
 * ``expression    # -> value`` is checked: the line's ``repr`` must read like that; ``...`` stands for anything.
 * ``statement    # raises Error: text`` is checked on the statement's first or last line: it must raise that error.
 * ``console`` blocks: each ``$ command`` is run in the same folder, and the lines below it must be what it prints.
@@ -63,14 +63,8 @@ class Page:
 
 def pages() -> list[Path]:
     """Return every page of the project: the README files and all below docs."""
-    return sorted(
-        {
-            ROOT / "README.md",
-            *ROOT.glob("docs/**/*.md"),
-            *ROOT.glob("extensions/*/README.md"),
-            *ROOT.glob("examples/**/README.md"),
-        }
-    )
+    globs = ("README.md", "docs/**/*.md", "extensions/*/README.md", "examples/*.md", "examples/*/README.md")
+    return sorted(path for glob in globs for path in ROOT.glob(glob))
 
 
 def read_page(path: Path) -> Page:
@@ -122,10 +116,13 @@ def run_page(path: Path) -> None:
             _run(page, block, module)
         elif block.language == "console":
             _type(page, block)
+    typed = "".join(block.text for block in page.blocks if block.language == "console")
+    tests = [name for name in files if Path(name).name.startswith("test_")]
+    left = [name for name in tests if name not in typed]
+    if left:
+        _command(f"pytest -q {' '.join(left)}", 0, f"{page.name}: {', '.join(left)}")
     for name in files:
-        if Path(name).name.startswith("test_"):
-            _command(f"pytest -q {name}", 0, f"{page.name}: {name}")
-        elif name.endswith(".py") and Path(name).stem != "conftest":
+        if name.endswith(".py") and name not in tests and Path(name).stem != "conftest":
             importlib.import_module(_module_of(name))
 
 
