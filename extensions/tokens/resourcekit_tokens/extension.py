@@ -27,7 +27,7 @@ from resourcekit_tokens.actions import default_actions
 from resourcekit_tokens.checks import CHECKS
 from resourcekit_tokens.keyspace import not_reserved
 from resourcekit_tokens.options import TokenOptions
-from resourcekit_tokens.protection import OnlySafeActions, ProtectFacts, own_attributes
+from resourcekit_tokens.protection import GuardSweep, OnlySafeActions, ProtectFacts, own_attributes
 from resourcekit_tokens.record import TokenRecord
 from resourcekit_tokens.shape import TokenShape
 from resourcekit_tokens.steps import TokenStep
@@ -143,6 +143,7 @@ class TokenResource(TokenOptions):
         AddActions,
         HideOwnRecords,
         ProtectFacts,
+        GuardSweep,
         LetExpire,
         DefineFunctions,
     )

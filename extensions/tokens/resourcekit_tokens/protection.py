@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Any, ClassVar
 
 import attrs
@@ -15,6 +16,7 @@ from resourcekit.extending import (
     DestroyAction,
     Expression,
     Facts,
+    Field,
     Finding,
     ResourceInfo,
     State,
@@ -27,7 +29,7 @@ from resourcekit.extending import (
 from resourcekit_tokens.actions import default_actions
 from resourcekit_tokens.options import TokenOptions
 
-__all__ = ["OnlySafeActions", "ProtectFacts", "own_attributes", "protected_attributes"]
+__all__ = ["GuardSweep", "OnlySafeActions", "OnlyWhenDue", "ProtectFacts", "own_attributes", "protected_attributes"]
 
 _OURS = frozenset(
     {"jti", "subject", "purpose", "family", "expires_at", "revoked_at", "revocation_reason", "updated_at", "extra_data"}
@@ -94,6 +96,34 @@ class ProtectFacts(Transformer):
             if isinstance(action, UpdateAction) and hidden:
                 state = state.replace(attrs.evolve(action, validations=(*action.validations, guard)))
         return state
+
+
+@attrs.frozen
+class OnlyWhenDue(Validation):
+    """Lets a record be destroyed once nobody can accept its token any more (P7); part of the DELETE itself."""
+
+    margin: timedelta
+
+    def validate(self, changeset: Changeset, context: Context) -> list[FieldFinding]:
+        """Find that the record has not expired, or not for long enough."""
+        is_due = changeset.record is not None and changeset.record.expires_at < context.now() - self.margin
+        return [] if is_due else [FieldFinding("expires_at", "has not passed by more than leeway and clock_skew")]
+
+    def atomic(self, changeset: Changeset, context: Context) -> Expression:
+        """Require it of the stored record."""
+        return Field("expires_at") < context.now() - self.margin
+
+
+class GuardSweep(Transformer):
+    """Gives the action that removes records, whoever declared it, the condition that they are due."""
+
+    def transform(self, state: State, options: TokenOptions) -> State:
+        """Add the validation; one that was inherited, with other options, goes."""
+        action = state.actions.get(options.expunge_expired_action_name)
+        if not isinstance(action, DestroyAction):
+            return state
+        own = tuple(validation for validation in action.validations if not isinstance(validation, OnlyWhenDue))
+        return state.replace(attrs.evolve(action, validations=(*own, OnlyWhenDue(options.margin))))
 
 
 class OnlySafeActions(Verifier):

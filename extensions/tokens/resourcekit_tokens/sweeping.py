@@ -8,11 +8,12 @@ from datetime import timedelta
 from typing import Any
 
 from resourcekit import query, utc_now
-from resourcekit.errors import FieldFinding, InvalidArgument, UnsafeStore
+from resourcekit.errors import FieldFinding, Invalid, InvalidArgument, UnsafeStore
 from resourcekit.extending import (
     Aggregate,
     Clock,
     DeleteInBatches,
+    DestroyAction,
     Expression,
     Field,
     Param,
@@ -26,6 +27,7 @@ from resourcekit.extending import (
 )
 from resourcekit_tokens.keyspace import not_reserved
 from resourcekit_tokens.options import TokenOptions
+from resourcekit_tokens.protection import OnlyWhenDue
 from resourcekit_tokens.results import ExpungeResult
 from resourcekit_tokens.tokens import Tokens, tokens_of
 
@@ -127,25 +129,35 @@ async def _check_clocks(tokens: Tokens) -> None:
 
 
 def _batches(tokens: Tokens, due: Expression, params: dict[str, Any], batch_size: int | None) -> AsyncIterator[int]:
-    action = tokens.runtime.info.actions[tokens.options.expunge_expired_action_name]
-    needs_records = bool(action.notifiers or getattr(action, "changes", ()) or tokens.runtime.info.options.get("notifiers"))
-    if needs_records:
+    if _needs_records(tokens):
         return _record_by_record(tokens, due, params, batch_size or 500)
     plan = tokens.runtime.plan(("tokens", "sweep"), lambda: DeleteInBatches(due))
     return tokens.store.delete_in_batches(plan, params, size=batch_size)
 
 
+def _needs_records(tokens: Tokens) -> bool:
+    """Tell whether somebody wants to see each record that goes, or has a say in it."""
+    action = tokens.runtime.info.actions[tokens.options.expunge_expired_action_name]
+    assert isinstance(action, DestroyAction)
+    rules = [validation for validation in action.validations if not isinstance(validation, OnlyWhenDue)]
+    listeners = action.notifiers or tokens.runtime.info.options.get("notifiers")
+    return bool(listeners or action.changes or action.function or rules or action.transaction)
+
+
 async def _record_by_record(tokens: Tokens, due: Expression, params: dict[str, Any], size: int) -> AsyncIterator[int]:
-    """Sweep through the declared action, a page at a time, so that its changes and notifiers see each record."""
+    """Sweep through the declared action, a page at a time, so that its changes and notifiers see each record.
+
+    What the action refuses stays, a record that was prolonged meanwhile too. Raises what the store could not do.
+    """
     caller = action_of(tokens.resource, tokens.options.expunge_expired_action_name)
-    while True:
-        page = await query(tokens.resource).filter(Field("expires_at") < params["before"]).limit(size).all.aio()
-        if not page:
-            break
+    expired = query(tokens.resource).filter(Field("expires_at") < params["before"]).sort(Field("jti").asc()).limit(size)
+    page = await expired.all.aio()
+    while page:
         result = await caller.bulk.aio(page)
         yield result.count
-        if result.count == 0:
-            break
+        if broken := next((failure.error for failure in result.failures if not isinstance(failure.error, Invalid)), None):
+            raise broken
+        page = await expired.filter(Field("jti") > page[-1].jti).all.aio()
     # Cut-offs and ended families are no records of anybody's, so no action meets them.
     own = tokens.runtime.plan(("tokens", "sweep own"), lambda: DeleteInBatches(all_of(due, ~not_reserved())))
     async for count in tokens.store.delete_in_batches(own, params, size=size):

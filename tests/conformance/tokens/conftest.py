@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -42,6 +43,10 @@ def speak() -> Iterator[Callable[[Any, str], Voice]]:
         for voice in spoken:
             if voice._runner is not None:
                 runner.run(voice.resource.__runtime__.store.close())
+        # A connection that could not be opened tells its end to this loop.
+        for thread in threading.enumerate():
+            if "_connection_worker_thread" in thread.name:
+                thread.join(10)
 
 
 @pytest.fixture(params=["memory", "sqlite"])

@@ -17,7 +17,6 @@ from resourcekit import (
     attribute,
     create,
     destroy,
-    increment,
     index,
     query,
     read,
@@ -138,7 +137,7 @@ class TestOwnActions:
         body = {
             "__annotations__": {"seen": Attr[int]},
             "seen": attribute(default=0),
-            "see": update(accept=["extra_data"], changes=[increment("seen")]),
+            "see": update(accept=["extra_data"], changes=[set_attribute("seen", 1)]),
         }
         token = plain(body)
         for number in range(3):

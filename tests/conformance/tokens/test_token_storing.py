@@ -111,11 +111,11 @@ class TestStoreToken:
 
     @pytest.mark.parametrize("extra", [{"x": object()}, {"x": float("nan")}, {1: 2}])
     def test_extra_data_that_is_no_json_is_refused(self, token_resource, forge, extra):
-        """One finding, for ``extra_data``."""
+        """One finding, for ``extra_data`` or the place in it."""
         with pytest.raises(Invalid) as caught:
             token_resource().store_token(forge("one"), extra_data=extra)
 
-        assert ["extra_data"] == [finding.path for finding in caught.value.findings]
+        assert ["extra_data"] == [finding.path.partition(".")[0] for finding in caught.value.findings]
 
 
 class TestGetToken:

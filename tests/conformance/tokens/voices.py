@@ -45,7 +45,7 @@ class Voice:
         return call
 
 
-def declared(layer: Any, spelling: str, body: dict[str, Any] | None = None, **options: Any) -> Any:
+def declared(layer: Any, spelling: str, body: dict[str, Any] | None = None, *, storage: bool = True, **options: Any) -> Any:
     """Declare a token resource, in one of the two spellings, with its storage; ``body``: what the user declares."""
     domain = Domain("conformance")
     base = TokenRecord if spelling == "record" else Resource
@@ -57,7 +57,8 @@ def declared(layer: Any, spelling: str, body: dict[str, Any] | None = None, **op
         data_layer=layer,
         extensions=[TokenResource(**options)],
     )
-    domain.create_storage()
+    if storage:
+        domain.create_storage()
     made.__kept_domain__ = domain
     return made
 
