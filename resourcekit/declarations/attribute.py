@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, ForwardRef, Generic, Self, TypeVar, overload
 
 import attrs
@@ -14,7 +14,7 @@ from resourcekit.dsl.origin import Origin
 from resourcekit.dsl.scope import Scope
 from resourcekit.dsl.sentinel import MISSING
 from resourcekit.errors import DeclarationError
-from resourcekit.flow.expression import Operand
+from resourcekit.flow.expression import Expression, Operand
 
 __all__ = ["Attr", "Attribute", "Constraints", "attribute"]
 
@@ -123,6 +123,22 @@ class Attr(Operand, Word, Generic[T]):
     if TYPE_CHECKING:
         # What a record is made with (PEP 681). At run time there is none, so that reading a value is a plain look-up.
         def __set__(self, record: object, value: T) -> None: ...
+
+        # What a field is compared with has its type; Operand, whose type nobody knows, takes anything.
+        def __eq__(self, other: T | Operand | None) -> Expression: ...  # type: ignore[override]
+        def __ne__(self, other: T | Operand | None) -> Expression: ...  # type: ignore[override]
+        def __lt__(self, other: T | Operand) -> Expression: ...  # type: ignore[override]
+        def __le__(self, other: T | Operand) -> Expression: ...  # type: ignore[override]
+        def __gt__(self, other: T | Operand) -> Expression: ...  # type: ignore[override]
+        def __ge__(self, other: T | Operand) -> Expression: ...  # type: ignore[override]
+        def __hash__(self) -> int: ...
+        def in_(self, options: Iterable[T | None] | Operand) -> Expression:  # type: ignore[override]
+            """See Operand."""
+            ...
+
+        def like(self, pattern: str | Operand) -> Expression:  # type: ignore[override]
+            """See Operand."""
+            ...
 
     def __repr__(self) -> str:
         """``<attribute subject: str>``."""
