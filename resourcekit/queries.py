@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, aclosing
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
@@ -72,28 +72,33 @@ class ResourceQuery(Query[R]):
     @property
     def stream(self) -> Stream[R]:
         """Iterate over the records in flat memory: ``for record in query.stream()``, ``async for ... in .stream.aio()``."""
-        return Stream(lambda: stream(*self._prepared()))
+        return Stream(self._stream)
 
-    def _prepared(self) -> tuple[Runtime, Query[R]]:
+    async def _prepared(self) -> tuple[Runtime, Query[R]]:
         runtime = runtime_of(self.resource)
-        return runtime, primary_read(runtime).prepare(self, {}, ambient_context())
+        return runtime, await primary_read(runtime).prepare(self, {}, ambient_context())
+
+    async def _stream(self) -> AsyncIterator[R]:
+        async with aclosing(stream(*await self._prepared())) as records:
+            async for record in records:
+                yield record
 
     async def _all(self) -> list[R]:
-        return await fetch_all(*self._prepared())
+        return await fetch_all(*await self._prepared())
 
     async def _first(self) -> R | None:
-        runtime, prepared = self._prepared()
+        runtime, prepared = await self._prepared()
         return next(iter(await fetch_all(runtime, prepared.limit(1))), None)
 
     async def _one(self) -> R:
-        found: R = await fetch_one(*self._prepared())
+        found: R = await fetch_one(*await self._prepared())
         return found
 
     async def _count(self) -> int:
-        return int(await aggregate(*self._prepared(), "count"))
+        return int(await aggregate(*await self._prepared(), "count"))
 
     async def _exists(self) -> bool:
-        return bool(await aggregate(*self._prepared(), "exists"))
+        return bool(await aggregate(*await self._prepared(), "exists"))
 
 
 def query(resource: type[R]) -> ResourceQuery[R]:
@@ -123,7 +128,7 @@ async def _get(resource: type[R], key: object) -> R:
     except CastError as error:
         raise Invalid(error.finding(runtime.key[0]), resource=runtime.info.name) from None
     read = primary_read(runtime)
-    condition = None if read.is_plain else read.prepare(Query(), {}, ambient_context()).condition
+    condition = None if read.is_plain else (await read.prepare(Query(), {}, ambient_context())).condition
     found: R | None = await runtime.fetch(params, condition)
     if found is None:
         raise NotFound("there is no record with this key", resource=runtime.info.name)

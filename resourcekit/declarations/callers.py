@@ -48,12 +48,14 @@ class _BulkCreate(Protocol[R_co]):
 
 
 class _BulkUpdate(Protocol[R_co]):
-    def __call__(self, query: Query[Any] | Iterable[Any], *, strategy: Strategy = "atomic", **given: object) -> BulkResult[R_co]:
+    def __call__(
+        self, query: Query[Any] | Iterable[Any], *, strategy: Strategy | None = None, **given: object
+    ) -> BulkResult[R_co]:
         """Write to all records of a query; see ``engine.bulk``."""
         ...
 
     def aio(
-        self, query: Query[Any] | Iterable[Any], *, strategy: Strategy = "atomic", **given: object
+        self, query: Query[Any] | Iterable[Any], *, strategy: Strategy | None = None, **given: object
     ) -> Coroutine[Any, Any, BulkResult[R_co]]:
         """Write to all records of a query, async."""
         ...

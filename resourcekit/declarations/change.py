@@ -10,7 +10,7 @@ import attrs
 from resourcekit.flow.changeset import Changeset
 from resourcekit.flow.clock import utc_now
 from resourcekit.flow.context import Context
-from resourcekit.flow.expression import Argument, Expression, Field, Now
+from resourcekit.flow.expression import Argument, Expression, Field, Now, case
 from resourcekit.flow.rewriting import substitute
 
 __all__ = [
@@ -99,20 +99,19 @@ class _SetAttribute(Change):
 
 @attrs.frozen
 class _Increment(Change):
-    """Adds to a number. A new record starts from the attribute's value, or 0."""
+    """Adds to a number; ``None`` counts as nothing. A new record starts from the attribute's value or default."""
 
     name: str
     by: Any = 1
 
     def change(self, changeset: Changeset, context: Context) -> Changeset:
-        """Add to what the record held when it was read."""
-        if changeset.kind == "create":
-            return changeset.set(**{self.name: (changeset.get(self.name) or 0) + self.by})
-        return changeset.set(**{self.name: changeset.get(self.name) + self.by})
+        """Add to what the record holds, or a new one's default."""
+        return changeset.set_atomic(**self.atomic(changeset, context))
 
     def atomic(self, changeset: Changeset, context: Context) -> Mapping[str, Any]:
         """Add to what the store holds; no addition is lost."""
-        return {self.name: Field(self.name) + self.by}
+        held = Field(self.name)
+        return {self.name: case(held.is_none(), self.by, held + self.by)}
 
 
 @attrs.frozen

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal
 
-from resourcekit.data_layers.base import Delete, Update
+from resourcekit.data_layers.base import Delete, UnsupportedExpression, Update
 from resourcekit.declarations.change import BatchChange
+from resourcekit.declarations.value_type import Kind
 from resourcekit.engine.change import ChangeRunner
-from resourcekit.engine.create import CreateRunner
+from resourcekit.engine.create import CreateRunner, placed
 from resourcekit.engine.notify import notify_after_commit
 from resourcekit.engine.read import fetch_all, read_named
 from resourcekit.engine.runtime import Runtime
+from resourcekit.engine.steps import apply_changes, settled
 from resourcekit.errors import DataLayerError, Invalid, InvalidArgument
-from resourcekit.flow.changeset import Changeset
+from resourcekit.flow.changeset import NO_HOOKS, Changeset
 from resourcekit.flow.context import Context
 from resourcekit.flow.expression import Compare, Expression, Field, Sort, Value, all_of, any_of
 from resourcekit.flow.query import Query
-from resourcekit.flow.result import BulkFailure, BulkResult, Outcome
+from resourcekit.flow.result import BulkFailure, BulkResult, Outcome, WriteResult
 from resourcekit.flow.shape import Shaper
 
 __all__ = ["bulk_change", "bulk_create"]
@@ -33,6 +36,18 @@ class _Tally:
         self.count = 0
         self.records: list[tuple[int, Any]] = []
         self.failures: list[BulkFailure] = []
+
+    @contextmanager
+    def failing(self, index: int) -> Iterator[None]:
+        """Note what is raised inside as the failure of one input: that error it would have raised alone."""
+        try:
+            yield
+        except Exception as error:  # see above
+            self.failures.append(BulkFailure(index, error))
+
+    def has_failed(self, index: int) -> bool:
+        """Tell whether an input failed."""
+        return any(failure.index == index for failure in reversed(self.failures))
 
     def result(self) -> BulkResult[Any]:
         """Return it as the caller gets it, in the order of the input."""
@@ -78,21 +93,17 @@ def _fail_rest(broken: DataLayerError | None, batch: Sequence[tuple[int, Any]], 
 async def _create_batch(
     runner: CreateRunner, batch: Sequence[tuple[int, Mapping[str, Any]]], tally: _Tally, context: Context, *, return_records: bool
 ) -> DataLayerError | None:
-    ready = await _prepared(runner, batch, tally, context)
     groups: dict[int, tuple[Any, Any, list[tuple[int, dict[str, Any]]]]] = {}
-    for index, changeset in ready:
-        try:
+    for index, changeset in await _prepared(runner, batch, tally, context):
+        with tally.failing(index):
             row = runner.row(changeset)
-        except Invalid as error:
-            tally.failures.append(BulkFailure(index, error))
-            continue
-        plan, params = runner.plan(changeset)
-        groups.setdefault(id(plan), (plan, params, []))[2].append((index, row))
+            plan, params = runner.plan(changeset)
+            groups.setdefault(id(plan), (plan, params, []))[2].append((index, row))
     store = runner.runtime.store
     try:
         for plan, params, members in groups.values():
             written = await store.insert(plan, [row for _, row in members], params)
-            _count(runner, written, [index for index, _ in members], tally, context, return_records=return_records)
+            await _count(runner, written, [index for index, _ in members], tally, context, return_records=return_records)
     except DataLayerError as error:
         if store.current_transaction() is not None:
             raise
@@ -104,32 +115,47 @@ async def _prepared(
     runner: CreateRunner, batch: Sequence[tuple[int, Mapping[str, Any]]], tally: _Tally, context: Context
 ) -> list[tuple[int, Changeset]]:
     """Run changes and validations; inputs with hooks of their own are created one by one right here."""
-    ready: list[tuple[int, Changeset]] = []
+    changesets: dict[int, Changeset] = {}
     for index, given in batch:
-        try:
-            changeset = await runner.prepare(given, context, batched=True)
-            if changeset.hooks == Changeset("create").hooks and not runner.action.transaction:
-                ready.append((index, changeset))
+        with tally.failing(index):
+            changesets[index] = runner.bind(given)
+    await _apply_changes(runner, changesets, tally, context)
+    ready: list[tuple[int, Changeset]] = []
+    for index, changeset in changesets.items():
+        with tally.failing(index):
+            valid = await runner.validated(changeset, context)
+            if valid.hooks is NO_HOOKS and not runner.action.transaction:
+                ready.append((index, valid))
                 continue
-            record = await runner.write(changeset, context)
-        except (Invalid, TypeError) as error:
-            tally.failures.append(BulkFailure(index, error))
-        else:
+            record = await runner.write(valid, context)
             tally.count += 1
             tally.records.append((index, record))
-    for change in runner.action.changes:
-        if isinstance(change, BatchChange) and ready:
-            changed = change.batch([changeset for _, changeset in ready], context)
-            changesets = await changed if hasattr(changed, "__await__") else changed
-            ready = [(index, changeset) for (index, _), changeset in zip(ready, changesets, strict=True)]
     return ready
 
 
-def _count(
+async def _apply_changes(runner: CreateRunner, changesets: dict[int, Changeset], tally: _Tally, context: Context) -> None:
+    """Run the changes in their order, each over all inputs; one that serves many at once gets them together."""
+    for change in runner.changes:
+        indexes = list(changesets)
+        owner = getattr(change, "__self__", None)
+        if isinstance(owner, BatchChange):
+            changed = await settled(owner.batch([changesets[index] for index in indexes], context))
+            changesets.update(zip(indexes, changed, strict=True))
+            continue
+        for index in indexes:
+            with tally.failing(index):
+                changesets[index] = await apply_changes(changesets[index], [change], context)
+            if tally.has_failed(index):
+                del changesets[index]
+
+
+async def _count(
     runner: CreateRunner, written: Any, indexes: list[int], tally: _Tally, context: Context, *, return_records: bool
 ) -> None:
     tally.count += written.count
-    tally.failures.extend(BulkFailure(indexes[failure.index], failure.error) for failure in written.failures)
+    for failure in written.failures:
+        error = placed(failure.error, runner.runtime.info.name, runner.action.name)
+        tally.failures.append(BulkFailure(indexes[failure.index], error))
     stored = [
         index for index, outcome in zip(indexes, written.outcomes, strict=True) if outcome in (Outcome.INSERTED, Outcome.UPDATED)
     ]
@@ -138,7 +164,13 @@ def _count(
             record = runner.runtime.record(row)
             if return_records:
                 tally.records.append((index, record))
-            notify_after_commit(runner.runtime.store, runner.notifiers, runner.runtime.resource, runner.action, record, context)
+            await _notify(runner, record, context)
+
+
+async def _notify(runner: CreateRunner | ChangeRunner, record: Any, context: Context) -> None:
+    if runner.notifiers:
+        runtime = runner.runtime
+        await notify_after_commit(runtime.store, runner.notifiers, runtime.resource, runner.action, record, context)
 
 
 async def bulk_change(
@@ -147,19 +179,28 @@ async def bulk_change(
     given: Mapping[str, Any],
     context: Context,
     *,
-    strategy: Literal["atomic", "stream"],
+    strategy: Literal["atomic", "stream"] | None,
 ) -> BulkResult[Any]:
-    """Write to all records of a query.
+    """Write to all records of a query, or to the records (or keys) that are given.
 
-    strategy: ``"atomic"`` is one statement for all of them, refused (InvalidArgument) where a step must read first or
-    the query has an order or a limit. ``"stream"`` reads pages of 500 in the order of the key and writes record by
-    record; what fails is told by its place in that order.
+    strategy: ``"atomic"`` is one statement for all records of a query, and what a query is written by unless said;
+    refused (InvalidArgument) where a step must read first or the query has a limit. ``"stream"`` reads pages of 500 in
+    the order of the key and writes record by record, each by itself; what fails is told by its place in that order.
+    Given records are always written so.
     """
-    if strategy not in ("atomic", "stream"):
-        raise InvalidArgument(f"strategy is 'atomic' or 'stream', not {strategy!r}", resource=runner.runtime.info.name)
+    where = {"resource": runner.runtime.info.name, "action": runner.action.name}
+    if strategy not in ("atomic", "stream", None):
+        raise InvalidArgument(f"strategy is 'atomic' or 'stream', not {strategy!r}", **where)
+    runner.bind(given)  # a wrong input is wrong for all of them
     if not isinstance(target, Query):
+        if isinstance(target, (str, bytes)) or not isinstance(target, Iterable):
+            raise InvalidArgument(f"takes a query or records, not {type(target).__name__}", **where)
+        if strategy == "atomic":
+            raise InvalidArgument("one statement needs a query; given records are written with strategy='stream'", **where)
         return await _change_each(runner, _each(target), given, context)
-    query = read_named(runner.runtime, runner.action.finds_with).prepare(target, {}, context)
+    if (resource := getattr(target, "resource", None)) is not None and resource is not runner.runtime.resource:
+        raise InvalidArgument(f"got a query over {resource.__name__}", **where)
+    query = await read_named(runner.runtime, runner.action.finds_with).prepare(target, {}, context)
     if strategy == "stream":
         return await _change_each(runner, _pages(runner.runtime, query), given, context)
     return await _change_at_once(runner, query, given, context)
@@ -178,9 +219,11 @@ async def _change_each(
         try:
             tally.records.append((index, await runner.run(record, given, context)))
             tally.count += 1
-        except (Invalid, DataLayerError) as error:
-            if runner.runtime.store.current_transaction() is not None and isinstance(error, DataLayerError):
+        except DataLayerError as error:
+            if runner.runtime.store.current_transaction() is not None:
                 raise
+            tally.failures.append(BulkFailure(index, error))
+        except Exception as error:  # of this record only: it would have been raised had the record been written alone
             tally.failures.append(BulkFailure(index, error))
         index += 1
     return tally.result()
@@ -188,7 +231,9 @@ async def _change_each(
 
 async def _pages(runtime: Runtime, query: Query[Any]) -> AsyncIterator[Any]:
     """Yield records in the order of the key, a page at a time, so that writing to them never disturbs the reading."""
-    if query.order or query.row_limit is not None or query.row_offset:
+    is_bounded = query.order or query.row_limit is not None or query.row_offset
+    # Members of an enum can be sorted by, and not be compared with: such a key has no "after this one".
+    if is_bounded or any(runtime.info.attributes[name].type.kind is Kind.ENUM for name in runtime.key):
         for record in await fetch_all(runtime, query):
             yield record
         return
@@ -214,38 +259,46 @@ def _beyond(runtime: Runtime, last: Any) -> Expression:
 
 
 async def _change_at_once(runner: ChangeRunner, query: Query[Any], given: Mapping[str, Any], context: Context) -> BulkResult[Any]:
-    changeset = runner.bind(given)
     _require_atomic(runner, query)
-    ready = runner.atomic(changeset, context)
-    shaper = Shaper()
-    condition, shape = shaper.shape(all_of(query.condition, ready.condition))
-    if runner.removes:
-        plan = runner.runtime.plan(("delete all", shape), lambda: Delete(condition, returning=bool(runner.notifiers)))
-        result = await runner.runtime.store.delete(plan, shaper.params)
-    else:
-        assignments, names = runner.assignments(ready, shaper)
-        key = ("update all", shape, names, bool(runner.notifiers))
-        plan = runner.runtime.plan(key, lambda: Update(condition, assignments, returning=bool(runner.notifiers)))
-        result = await runner.runtime.store.update(plan, shaper.params)
+    try:
+        result = await _write_at_once(runner, query, runner.atomic(runner.bind(given), context))
+    except UnsupportedExpression as error:
+        raise _not_at_once(runner, f"the data layer cannot compute it ({error})") from None
+    except Invalid as error:
+        raise placed(error, runner.runtime.info.name, runner.action.name) from None
     for row in result.rows:
-        record = runner.runtime.record(row)
-        notify_after_commit(runner.runtime.store, runner.notifiers, runner.runtime.resource, runner.action, record, context)
+        await _notify(runner, runner.runtime.record(row), context)
     return BulkResult(result.count)
 
 
+async def _write_at_once(runner: ChangeRunner, query: Query[Any], ready: Changeset) -> WriteResult:
+    if ready.condition is not None:
+        raise _not_at_once(runner, "the limits of an attribute must tell which record they refuse")
+    shaper, returning = Shaper(), bool(runner.notifiers)
+    condition, shape = runner.runtime.shape(shaper, query.condition)
+    if runner.removes:
+        plan = runner.runtime.plan(("delete all", shape, returning), lambda: Delete(condition, returning=returning))
+        return await runner.runtime.store.delete(plan, shaper.params)
+    assignments, names = runner.assignments(ready, shaper)
+    key = ("update all", shape, names, returning)
+    plan = runner.runtime.plan(key, lambda: Update(condition, assignments, returning=returning))
+    return await runner.runtime.store.update(plan, shaper.params)
+
+
 def _require_atomic(runner: ChangeRunner, query: Query[Any]) -> None:
-    reason = ""
     if not runner.is_atomic:
-        reason = "a change or validation has no atomic form"
-    elif runner.action.validations:
-        reason = "its validations must tell which record they refuse"
-    elif query.order or query.row_limit is not None or query.row_offset:
-        reason = "the query has an order, a limit or an offset"
-    elif runner.action.transaction:
-        reason = "the action asks for a transaction of its own"
-    if reason:
-        raise InvalidArgument(
-            f"cannot run as one statement: {reason}; say strategy='stream'",
-            resource=runner.runtime.info.name,
-            action=runner.action.name,
-        )
+        raise _not_at_once(runner, "a change or validation has no atomic form")
+    if runner.action.validations:
+        raise _not_at_once(runner, "its validations must tell which record they refuse")
+    if query.row_limit is not None or query.row_offset:
+        raise _not_at_once(runner, "the query has a limit or an offset")
+    if runner.action.transaction:
+        raise _not_at_once(runner, "the action asks for a transaction of its own")
+
+
+def _not_at_once(runner: ChangeRunner, reason: str) -> InvalidArgument:
+    return InvalidArgument(
+        f"cannot run as one statement: {reason}; say strategy='stream'",
+        resource=runner.runtime.info.name,
+        action=runner.action.name,
+    )

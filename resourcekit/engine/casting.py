@@ -246,24 +246,28 @@ def _literal(kind: ValueType) -> Cast:
 
 
 def _list(kind: ValueType) -> Cast:
-    item = _json if kind.item is None else compile_cast(kind.item, Constraints())
+    item = None if kind.item is None else compile_cast(kind.item, Constraints())
 
     def cast(value: Any) -> list[Any]:
         if not isinstance(value, (list, tuple)):
             msg = "must be a list"
             raise CastError(msg)
+        if item is None:
+            return [_json(each) for each in value]
         return [_item(item, each, position) for position, each in enumerate(value)]
 
     return cast
 
 
 def _map(kind: ValueType) -> Cast:
-    item = _json if kind.item is None else compile_cast(kind.item, Constraints())
+    item = None if kind.item is None else compile_cast(kind.item, Constraints())
 
     def cast(value: Any) -> dict[str, Any]:
         if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
             msg = "must be a mapping with text keys"
             raise CastError(msg)
+        if item is None:  # its keys are data, too, and are not named
+            return {key: _json(each) for key, each in value.items()}
         return {key: _item(item, each, key) for key, each in value.items()}
 
     return cast

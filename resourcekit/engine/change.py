@@ -9,6 +9,7 @@ import attrs
 
 from resourcekit.data_layers.base import Delete, UnsupportedExpression, Update
 from resourcekit.declarations.action import DestroyAction, UpdateAction
+from resourcekit.declarations.attribute import Constraints
 from resourcekit.declarations.change import AtomicChange
 from resourcekit.declarations.validation import AtomicValidation
 from resourcekit.engine.around import run_around
@@ -30,6 +31,16 @@ from resourcekit.flow.rewriting import fields_of, with_fields
 from resourcekit.flow.shape import Shaper
 
 __all__ = ["ChangeRunner"]
+
+
+@attrs.frozen
+class _Target:
+    """The record of one run. visible: what must hold of it to be seen; is_read: the changeset has the record as it was read."""
+
+    key: dict[str, Any]
+    visible: Expression | None
+    context: Context
+    is_read: bool = False
 
 
 class ChangeRunner:
@@ -62,7 +73,7 @@ class ChangeRunner:
         given_record = record_or_key if self.runtime.is_record(record_or_key) else None
         record = await self._run_one(attrs.evolve(changeset, record=given_record), key, context)
         if self.notifiers:
-            notify_after_commit(self.runtime.store, self.notifiers, self.runtime.resource, self.action, record, context)
+            await notify_after_commit(self.runtime.store, self.notifiers, self.runtime.resource, self.action, record, context)
         return record
 
     def bind(self, given: Mapping[str, Any]) -> Changeset:
@@ -74,34 +85,41 @@ class ChangeRunner:
         return Changeset(kind, arguments, values)
 
     async def _run_one(self, changeset: Changeset, key: dict[str, Any], context: Context) -> Any:
-        store = self.runtime.store
+        target = _Target(key, await self.visible(context), context)
         if self.is_atomic:
             try:
-                ready = self.atomic(changeset, context)
-                return await run_around(
-                    store, ready, context, lambda final: self._write(final, key, context), transaction=self.action.transaction
-                )
+                return await self._around(self.atomic(changeset, context), target)
             except UnsupportedExpression:
                 pass  # the store cannot compute it: read, compute here, and compare when writing
-        visible = self.visible(context)
-        record = changeset.record or await self.runtime.fetch(key, visible)
+        record = changeset.record
+        if record is None:
+            record = await self.runtime.fetch(key, target.visible)
         if record is None:
             raise self._not_found()
         ready = await apply_changes(attrs.evolve(changeset, record=record), self._changes, context)
         findings = [*ready.findings, *await apply_validations(ready, self._validations, context)]
         if findings:
             raise self.invalid(*findings)
-        guarded = ready.where(self._as_read(record))
-        return await run_around(
-            store, guarded, context, lambda final: self._write(final, key, context), transaction=self.action.transaction
-        )
+        return await self._around(ready.where(self._as_read(record)), attrs.evolve(target, is_read=True))
+
+    async def _around(self, changeset: Changeset, target: _Target) -> Any:
+        async def write(final: Changeset) -> Any:
+            return await self._write(final.computed() if target.is_read else final, target)
+
+        return await run_around(self.runtime.store, changeset, target.context, write, transaction=self.action.transaction)
 
     def atomic(self, changeset: Changeset, context: Context) -> Changeset:
-        """Return the changeset whose values, atomics and condition make one statement."""
+        """Return the changeset whose values, atomics and condition make one statement.
+
+        Raises UnsupportedExpression where a statement cannot see to all that the result must keep.
+        """
         for change in self.action.changes:
-            for name, value in change.atomic(changeset, context).items():
-                is_expression = isinstance(value, Expression) and not isinstance(value, Now)
-                changeset = changeset.set_atomic(**{name: value}) if is_expression else changeset.set(**{name: value})
+            written = change.atomic(changeset, context)
+            computed = {
+                name: value for name, value in written.items() if isinstance(value, Expression) and not isinstance(value, Now)
+            }
+            plain = {name: value for name, value in written.items() if name not in computed}
+            changeset = changeset.set_atomic(**computed).set(**plain)
         given = {**{name: Value(value) for name, value in changeset.values.items()}, **changeset.atomics}
         for validation in self.action.validations:
             rule = with_fields(validation.atomic(changeset, context), given)
@@ -109,22 +127,37 @@ class ChangeRunner:
                 changeset = changeset.where(rule)
             elif not compile_expression(rule)({}, changeset.arguments, {}):
                 raise self.invalid(*(validation.validate(changeset, context) or [FieldFinding("", "is refused")]))
+        for name, expression in changeset.atomics.items():
+            changeset = changeset.where(self._bounds(name, expression))
         return changeset
 
-    def visible(self, context: Context) -> Expression | None:
+    def _bounds(self, name: str, value: Expression) -> Expression:
+        """Return what a computed value must keep, so that the statement itself sees to it."""
+        attribute = self.runtime.info.attributes.get(name)
+        limits = Constraints() if attribute is None else attribute.constraints
+        if (limits.min_length, limits.max_length, limits.match) != (None, None, None):
+            raise UnsupportedExpression("a statement does not see to the length or the form of what it computes")
+        bounds = [
+            *([] if limits.minimum is None else [value >= limits.minimum]),
+            *([] if limits.maximum is None else [value <= limits.maximum]),
+        ]
+        return all_of(*(bound | value.is_none() for bound in bounds))
+
+    async def visible(self, context: Context) -> Expression | None:
         """Return what the action's read (the primary one unless it names one) lets be seen; ``None`` for everything."""
         read = read_named(self.runtime, self.action.finds_with)
-        if read.is_plain or any(argument.is_required for argument in read.action.arguments.values()):
+        if read.is_plain:
             return None
-        return read.prepare(Query(), {}, context).condition
+        condition = (await read.prepare(Query(), {}, context)).condition
+        return None if condition is None else self.runtime.conditions.condition(condition)
 
     def _as_read(self, record: Any) -> Expression:
         """Require of the stored record all that was read, so that nobody's write in between is lost."""
         others = [name for name in self.runtime.fields if name not in self.runtime.key]
         return all_of(*(Compare("==", Field(name), Value(getattr(record, name))) for name in others))
 
-    async def _write(self, changeset: Changeset, key: dict[str, Any], context: Context) -> Any:
-        condition = all_of(self.visible(context), changeset.condition)
+    async def _write(self, changeset: Changeset, target: _Target) -> Any:
+        condition, key = all_of(target.visible, changeset.condition), target.key
         shaper = Shaper()
         extra, shape = shaper.shape(condition)
         whole = all_of(self.runtime.by_key, extra)
@@ -139,7 +172,7 @@ class ChangeRunner:
             except Invalid as error:
                 raise placed(error, self.runtime.info.name, self.action.name) from None
         if result.count == 0:
-            raise await self._why_nothing(changeset, key, context)
+            raise await self._why_nothing(changeset, target)
         return self.runtime.record(result.rows[0])
 
     def assignments(self, changeset: Changeset, shaper: Shaper) -> tuple[dict[str, Expression], object]:
@@ -152,23 +185,25 @@ class ChangeRunner:
             if name not in self.runtime.casts or name in self.runtime.key:
                 findings.append(FieldFinding(name, "is no attribute that an update can write"))
             elif name in changeset.atomics:
-                found[name], shape = shaper.shape(changeset.atomics[name])
+                found[name], shape = shaper.shape(self.runtime.conditions.assigned(name, changeset.atomics[name]))
                 shapes.append((name, shape))
             else:
-                try:
-                    cast = self.runtime.casts[name](utc_now() if isinstance(value, Now) else value)
-                except CastError as error:
-                    findings.append(error.finding(name))
-                else:
-                    # One shape for None and for values, unlike in a filter: an assignment means the same for both.
-                    found[name] = shaper.place(cast)
-                    shapes.append((name, "?"))
+                # One shape for None and for values, unlike in a filter: an assignment means the same for both.
+                found[name] = shaper.place(self._cast(name, value, findings))
+                shapes.append((name, "?"))
         if findings:
             raise self.invalid(*findings)
         if not found:  # nothing to write: the record is still looked for, and its condition checked
             first = next((name for name in self.runtime.fields if name not in self.runtime.key), self.runtime.key[0])
             found[first], shapes = Field(first), [(first, "same")]
         return found, tuple(shapes)
+
+    def _cast(self, name: str, value: object, findings: list[FieldFinding]) -> Any:
+        try:
+            return self.runtime.casts[name](utc_now() if isinstance(value, Now) else value)
+        except CastError as error:
+            findings.append(error.finding(name))
+            return None
 
     def _touched(self, changeset: Changeset) -> dict[str, Any]:
         attributes = self.runtime.info.attributes.values()
@@ -178,12 +213,15 @@ class ChangeRunner:
             if attribute.update_default_factory is not None and attribute.name not in changeset.atomics
         }
 
-    async def _why_nothing(self, changeset: Changeset, key: dict[str, Any], context: Context) -> Exception:
-        """Find out why no record was written: gone, refused by a validation, or changed by somebody else."""
-        record = await self.runtime.fetch(key, self.visible(context))
+    async def _why_nothing(self, changeset: Changeset, target: _Target) -> Exception:
+        """Find out why no record was written: gone, refused by a rule, or changed by somebody else."""
+        record = await self.runtime.fetch(target.key, target.visible)
         if record is None:
             return self._not_found()
-        findings = await apply_validations(attrs.evolve(changeset, record=record), self._validations, context)
+        tried = attrs.evolve(changeset, record=record)
+        findings = await apply_validations(tried, self._validations, target.context)
+        for name in changeset.atomics:
+            self._cast(name, tried.get(name), findings)
         if findings:
             return self.invalid(*findings)
         return StaleRecord(

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from resourcekit.data_layers.base import Insert, OnConflict, Select
+from resourcekit.data_layers.base import Insert, OnConflict, Select, UnsupportedExpression
 from resourcekit.declarations.action import CreateAction, Upsert
-from resourcekit.declarations.change import BatchChange
+from resourcekit.declarations.attribute import Attribute
+from resourcekit.dsl.sentinel import MISSING
 from resourcekit.engine.around import run_around
 from resourcekit.engine.casting import CastError
 from resourcekit.engine.inputs import Inputs
 from resourcekit.engine.notify import notify_after_commit
 from resourcekit.engine.runtime import Runtime
 from resourcekit.engine.steps import apply_changes, apply_validations, as_change, as_validation
-from resourcekit.errors import FieldFinding, Invalid
+from resourcekit.errors import FieldFinding, Invalid, InvalidArgument
 from resourcekit.flow.changeset import Changeset
 from resourcekit.flow.clock import utc_now
 from resourcekit.flow.context import Context
-from resourcekit.flow.evaluation import compile_expression
-from resourcekit.flow.expression import Compare, Expression, Field, Incoming, Now, Param, all_of
+from resourcekit.flow.expression import Compare, Existing, Expression, Field, Incoming, Now, Param, Value, all_of
 from resourcekit.flow.result import Outcome
+from resourcekit.flow.rewriting import with_fields
 from resourcekit.flow.shape import Shaper
 
 __all__ = ["CreateRunner"]
@@ -34,10 +35,14 @@ class CreateRunner:
         info = runtime.info
         self._attributes = info.attributes
         self._inputs = Inputs(action.arguments.values(), [info.attributes[name] for name in action.accept])
-        self._changes = [as_change(change) for change in action.changes]
+        self.changes = [as_change(change) for change in action.changes]
         if action.function is not None:
-            self._changes.append(decorated(runtime, action))
-        self._single = [step for step in self._changes if not isinstance(getattr(step, "__self__", None), BatchChange)]
+            self.changes.append(decorated(runtime, action))
+        self._defaults = {
+            name: _default_of(attribute)
+            for name, attribute in info.attributes.items()
+            if attribute.default is not MISSING or attribute.default_factory is not None
+        }
         self._validations = [as_validation(validation) for validation in action.validations]
         self.notifiers = (*_listed(info.options.get("notifiers")), *action.notifiers)
 
@@ -48,60 +53,69 @@ class CreateRunner:
     async def write(self, changeset: Changeset, context: Context) -> Any:
         """Write a changeset that is ready, with its hooks, and return the record."""
         store = self.runtime.store
-        record = await run_around(store, changeset, context, self._write, transaction=self.action.transaction)
-        if self.notifiers:
-            notify_after_commit(store, self.notifiers, self.runtime.resource, self.action, record, context)
+        outcomes: list[Outcome] = []
+
+        async def insert(final: Changeset) -> Any:
+            return await self._write(final, outcomes)
+
+        record = await run_around(store, changeset, context, insert, transaction=self.action.transaction)
+        if self.notifiers and outcomes != [Outcome.SKIPPED]:
+            await notify_after_commit(store, self.notifiers, self.runtime.resource, self.action, record, context)
         return record
 
-    async def prepare(self, given: Mapping[str, Any], context: Context, *, batched: bool = False) -> Changeset:
-        """Return the changeset that is ready to be written. Raises Invalid with all that is wrong.
+    async def prepare(self, given: Mapping[str, Any], context: Context) -> Changeset:
+        """Return the changeset that is ready to be written. Raises Invalid with all that is wrong."""
+        changeset = await apply_changes(self.bind(given), self.changes, context)
+        return await self.validated(changeset, context)
 
-        batched: leave changes that serve many at once to the caller.
-        """
+    def bind(self, given: Mapping[str, Any]) -> Changeset:
+        """Return the changeset of an input, with the defaults of what is not given. Raises Invalid for a wrong input."""
         arguments, values, findings = self._inputs.bind(given)
-        changeset = Changeset("create", arguments, values, findings=tuple(findings))
         if findings:
-            raise Invalid(changeset.findings, resource=self.runtime.info.name, action=self.action.name)
-        changeset = await apply_changes(changeset, self._single if batched else self._changes, context)
+            raise self._invalid(findings)
+        defaults = {name: default() for name, default in self._defaults.items() if name not in values}
+        return Changeset("create", arguments, values, defaults=defaults)
+
+    async def validated(self, changeset: Changeset, context: Context) -> Changeset:
+        """Return the changeset if all validations let it pass. Raises Invalid with all that is wrong."""
         found = [*changeset.findings, *await apply_validations(changeset, self._validations, context)]
         if found:
-            raise Invalid(found, resource=self.runtime.info.name, action=self.action.name)
+            raise self._invalid(found)
         return changeset
 
     def row(self, changeset: Changeset) -> dict[str, Any]:
         """Return the complete row of a changeset: cast, with defaults. Raises Invalid with all that is wrong."""
         row: dict[str, Any] = {}
         findings: list[FieldFinding] = []
-        values = changeset.values
-        for name, attribute in self._attributes.items():
-            if name in changeset.atomics:
-                # There is no stored record yet: what the store would compute is computed from the input.
-                value = compile_expression(changeset.atomics[name])(_Defaults(values), changeset.arguments, {})
-            elif name in values:
-                value = values[name]
-            elif attribute.has_default:
-                value = attribute.default_value()
-            else:
+        # There is no stored record yet: what the store would compute is computed from the defaults.
+        values = {**changeset.defaults, **changeset.computed().values}
+        for name, cast in self.runtime.casts.items():
+            value = values.get(name)
+            if value is None and name not in values and not self._attributes[name].allow_none:
                 findings.append(FieldFinding(name, "is required"))
                 continue
             try:
-                row[name] = self.runtime.casts[name](utc_now() if isinstance(value, Now) else value)
+                row[name] = cast(utc_now() if isinstance(value, Now) else value)
             except CastError as error:
                 findings.append(error.finding(name))
         unknown = set(values) - set(self._attributes)
         findings.extend(FieldFinding(name, "is no attribute; a change sets it") for name in sorted(unknown))
         if findings:
-            raise Invalid(findings, resource=self.runtime.info.name, action=self.action.name)
+            raise self._invalid(findings)
         return row
 
-    async def _write(self, changeset: Changeset) -> Any:
+    def _invalid(self, findings: Iterable[FieldFinding]) -> Invalid:
+        return Invalid(findings, resource=self.runtime.info.name, action=self.action.name)
+
+    async def _write(self, changeset: Changeset, outcomes: list[Outcome]) -> Any:
         row = self.row(changeset)
         store = self.runtime.store
         plan, params = self.plan(changeset)
         result = await store.insert(plan, [row], params)
         if result.failures:
             raise placed(result.failures[0].error, self.runtime.info.name, self.action.name)
-        if result.outcomes and result.outcomes[0] is Outcome.SKIPPED:
+        outcomes.extend(result.outcomes)
+        if outcomes and outcomes[0] is Outcome.SKIPPED:
             return await self._existing(row)
         return self.runtime.record(result.rows[0])
 
@@ -122,15 +136,33 @@ class CreateRunner:
         conflict = OnConflict(
             target, "update" if shaped else "skip", {name: expression for name, (expression, _) in shaped.items()}, where[0]
         )
-        return self.runtime.plan(key, lambda: Insert(self.runtime.fields, conflict)), shaper.params
+        try:
+            return self.runtime.plan(key, lambda: Insert(self.runtime.fields, conflict)), shaper.params
+        except UnsupportedExpression as error:
+            where_from = {"resource": self.runtime.info.name, "action": self.action.name}
+            raise InvalidArgument(
+                f"the data layer cannot compute this where the record is there: {error}", **where_from
+            ) from None
 
     def _target(self, upsert: Upsert) -> tuple[str, ...]:
         info = self.runtime.info
         return info.primary_key if upsert.identity is None else info.identities[upsert.identity].fields
 
     def _given(self, changeset: Changeset, target: tuple[str, ...]) -> dict[str, Expression]:
-        kept = {*target, *self.runtime.key}
-        return {name: Incoming(name) for name in sorted({*changeset.values, *changeset.atomics} - kept)}
+        """Return what is written to a record that is there: what came, and what is computed, from the stored record."""
+        stored = {name: Existing(name) for name in self._attributes}
+        touched = {
+            name: Value(attribute.update_default_factory())
+            for name, attribute in self._attributes.items()
+            if attribute.update_default_factory is not None
+        }
+        came = {name: Incoming(name) for name in changeset.values}
+        computed = {
+            name: with_fields(self.runtime.conditions.assigned(name, expression), stored)
+            for name, expression in changeset.atomics.items()
+        }
+        written: dict[str, Expression] = {**touched, **came, **computed}
+        return {name: written[name] for name in sorted(written.keys() - {*target, *self.runtime.key})}
 
     async def _existing(self, row: Mapping[str, Any]) -> Any:
         """Return the record that an upsert left as it was."""
@@ -142,11 +174,10 @@ class CreateRunner:
         return self.runtime.record(rows[0]) if rows else None
 
 
-class _Defaults(dict[str, Any]):
-    """Values of a record that is not stored yet: what was not given is ``None``."""
-
-    def __missing__(self, name: str) -> None:
-        """Nothing was given."""
+def _default_of(attribute: Attribute) -> Callable[[], Any]:
+    if attribute.default_factory is not None:
+        return attribute.default_factory
+    return utc_now if isinstance(attribute.default, Now) else attribute.default_value
 
 
 def decorated(runtime: Runtime, action: Any) -> Any:

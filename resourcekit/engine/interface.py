@@ -149,7 +149,7 @@ class ChangeCaller(Caller):
     def bulk(self) -> BothColours[..., BulkResult[Any]]:
         """Write to many: ``bulk(query, *, strategy="atomic", **input)``; see engine.bulk."""
 
-        async def run(target: Any, *, strategy: Literal["atomic", "stream"] = "atomic", **given: Any) -> BulkResult[Any]:
+        async def run(target: Any, *, strategy: Literal["atomic", "stream"] | None = None, **given: Any) -> BulkResult[Any]:
             return await self.within(
                 lambda surroundings: bulk_change(self.runner(), target, given, surroundings, strategy=strategy)
             )

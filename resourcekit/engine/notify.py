@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import inspect
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from resourcekit.data_layers.base import Store
-from resourcekit.flow.context import Context
+from resourcekit.engine.drive import drive
+from resourcekit.errors import WrongColour
+from resourcekit.flow.context import Colour, Context, colour
 from resourcekit.flow.notification import Notification
 from resourcekit.telemetry import logger
 
@@ -15,7 +18,7 @@ __all__ = ["Notifier", "notify_after_commit"]
 Notifier = Callable[[Notification], object]
 
 
-def notify_after_commit(
+async def notify_after_commit(
     store: Store, notifiers: Sequence[Any], resource: Any, action: Any, record: Any, context: Context
 ) -> None:
     """Tell now, or after the commit of the transaction that is open."""
@@ -32,17 +35,31 @@ def notify_after_commit(
     )
     transaction = store.current_transaction()
     if transaction is None:
-        _tell(notifiers, notification)
+        await _tell(notifiers, notification)
     else:
         transaction.after_commit(lambda: _tell(notifiers, notification))
 
 
-def _tell(notifiers: Sequence[Any], notification: Notification) -> None:
+async def _tell(notifiers: Sequence[Any], notification: Notification) -> None:
     for notifier in notifiers:
         notify: Notifier = getattr(notifier, "notify", notifier)
         try:
-            notify(notification)
+            told = notify(notification)
+            if inspect.isawaitable(told):
+                await _waited_for(told)
         except Exception as error:  # the write stands; a notifier cannot undo it
-            logger("notify").error(
-                "notifier %s failed with %s", getattr(notifier, "__qualname__", type(notifier).__qualname__), type(error).__name__
-            )
+            name = getattr(notifier, "__qualname__", type(notifier).__qualname__)
+            why = error if isinstance(error, WrongColour) else type(error).__name__  # others may quote a record
+            logger("notify").error("notifier %s failed: %s", name, why)
+
+
+async def _waited_for(told: Awaitable[object]) -> None:
+    """Await a notifier; in a sync call by itself, so that one that has to wait fails alone."""
+    if colour.get() is not Colour.SYNC:
+        await told
+        return
+
+    async def wait() -> None:
+        await told
+
+    drive(wait())

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Hashable, Mapping
 from typing import Any, Literal
 
 import attrs
 
-from resourcekit.data_layers.base import Aggregate, Plan, Select
+from resourcekit.data_layers.base import Aggregate, Operation, Plan, Select, UnsupportedExpression
 from resourcekit.declarations.action import ReadAction
 from resourcekit.engine.inputs import Inputs
 from resourcekit.engine.runtime import Runtime
-from resourcekit.errors import Invalid, NotFound
+from resourcekit.engine.steps import settled
+from resourcekit.errors import Invalid, InvalidArgument, NotFound
 from resourcekit.flow.context import Context
 from resourcekit.flow.expression import Param, Sort
 from resourcekit.flow.query import Query
@@ -32,7 +33,7 @@ class ReadRunner:
 
     async def run(self, given: Mapping[str, Any], context: Context) -> Any:
         """Return the records, or for a ``get`` action the one or ``None``."""
-        query = self.prepare(Query(), given, context)
+        query = await self.prepare(Query(), given, context)
         if self.action.get:
             records = await fetch_all(self.runtime, query.limit(2))
             if len(records) > 1:
@@ -40,7 +41,7 @@ class ReadRunner:
             return records[0] if records else None
         return await fetch_all(self.runtime, query)
 
-    def prepare(self, query: Query[Any], given: Mapping[str, Any], context: Context) -> Query[Any]:
+    async def prepare(self, query: Query[Any], given: Mapping[str, Any], context: Context) -> Query[Any]:
         """Return the query that this action makes of another one. Raises Invalid for wrong arguments."""
         if self.is_plain and not given:
             return query
@@ -48,13 +49,16 @@ class ReadRunner:
         if findings:
             raise Invalid(findings, resource=self.runtime.info.name, action=self.action.name)
         for prepare in self._preparations:
-            query = prepare(query, context)
+            query = self._checked(await settled(prepare(query, context)))
         if self.action.function is not None:
-            query = self._decorated(query, arguments, context)
-        if not isinstance(query, Query):
-            msg = f"{self.runtime.info.name}.{self.action.name} must return the query, not {type(query).__name__}"
-            raise TypeError(msg)
+            query = self._checked(await settled(self._decorated(query, arguments, context)))
         return _with_arguments(query, arguments)
+
+    def _checked(self, query: Any) -> Query[Any]:
+        if isinstance(query, Query):
+            return query
+        msg = f"{self.runtime.info.name}.{self.action.name} must return the query, not {type(query).__name__}"
+        raise TypeError(msg)
 
     def _decorated(self, query: Query[Any], arguments: Mapping[str, Any], context: Context) -> Any:
         named = dict(arguments)
@@ -90,14 +94,21 @@ def read_named(runtime: Runtime, name: str | None) -> ReadRunner:
     return runtime.keep(("read", name), lambda: ReadRunner(runtime, reads[name]))
 
 
+def _plan(runtime: Runtime, key: Hashable, operation: Callable[[], Operation]) -> Plan:
+    try:
+        return runtime.plan(key, operation)
+    except UnsupportedExpression as error:
+        raise InvalidArgument(f"the data layer cannot answer this: {error}", resource=runtime.info.name) from None
+
+
 def _select(runtime: Runtime, query: Query[Any]) -> tuple[Plan, dict[str, Any]]:
     shaper = Shaper()
-    condition, shape = (None, None) if query.condition is None else shaper.shape(query.condition)
-    order, order_shape = shaper.shape_order(query.order)
+    condition, shape = runtime.shape(shaper, query.condition)
+    order, order_shape = shaper.shape_order(runtime.conditions.order(query.order))
     limit = None if query.row_limit is None else Param("limit")
     offset = Param("offset") if query.row_offset else None
     key = ("select", shape, order_shape, limit is None, offset is None)
-    plan = runtime.plan(key, lambda: Select(condition, order, limit, offset))
+    plan = _plan(runtime, key, lambda: Select(condition, order, limit, offset))
     return plan, {**shaper.params, "limit": query.row_limit, "offset": query.row_offset}
 
 
@@ -117,12 +128,17 @@ async def fetch_one(runtime: Runtime, query: Query[Any]) -> Any:
     return records[0]
 
 
-async def stream(runtime: Runtime, query: Query[Any]) -> AsyncIterator[Any]:
+async def stream(runtime: Runtime, query: Query[Any]) -> AsyncGenerator[Any, None]:
     """Yield the records of a query as they are asked for, in flat memory."""
     plan, params = _select(runtime, query)
     rows = runtime.store.stream(plan, params)
-    async for row in rows:
-        yield runtime.record(row)
+    try:
+        async for row in rows:
+            yield runtime.record(row)
+    finally:
+        # A caller who stops early must not leave a connection behind until the next collection of garbage.
+        if (close := getattr(rows, "aclose", None)) is not None:
+            await close()
 
 
 async def aggregate(runtime: Runtime, query: Query[Any], kind: Literal["exists", "count"]) -> Any:
@@ -131,6 +147,6 @@ async def aggregate(runtime: Runtime, query: Query[Any], kind: Literal["exists",
         found = len(await fetch_all(runtime, query))
         return found if kind == "count" else found > 0
     shaper = Shaper()
-    condition, shape = (None, None) if query.condition is None else shaper.shape(query.condition)
-    plan = runtime.plan((kind, shape), lambda: Aggregate(kind, condition))
+    condition, shape = runtime.shape(shaper, query.condition)
+    plan = _plan(runtime, (kind, shape), lambda: Aggregate(kind, condition))
     return await runtime.store.aggregate(plan, shaper.params)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from resourcekit.data_layers.base import Operation, Plan, Row, Select, Store
 from resourcekit.engine.casting import Cast, compile_cast
+from resourcekit.engine.conditions import Conditions
 from resourcekit.flow.expression import Compare, Expression, Field, Param, all_of
 from resourcekit.flow.shape import Shaper
 from resourcekit.resource_info import ResourceInfo
@@ -49,6 +50,7 @@ class Runtime:
         self.casts: dict[str, Cast] = {
             name: compile_cast(attribute.type, attribute.constraints) for name, attribute in info.attributes.items()
         }
+        self.conditions = Conditions(info)
         self.by_key = all_of(*(Compare("==", Field(name), Param(f"key_{name}")) for name in self.key))
 
     @property
@@ -81,6 +83,10 @@ class Runtime:
         """Return the plan of an operation shape, compiling it the first time."""
         return self.keep(("plan", key), lambda: self.store.compile(operation()))
 
+    def shape(self, shaper: Shaper, condition: Expression | None) -> tuple[Expression | None, object]:
+        """Part a condition into its shape and its values; see Conditions for what is refused."""
+        return (None, None) if condition is None else shaper.shape(self.conditions.condition(condition))
+
     def record(self, row: Row) -> Any:
         """Make a record of a row; the row becomes the record's own."""
         record = object.__new__(self.resource)
@@ -110,7 +116,7 @@ class Runtime:
     async def fetch(self, key: dict[str, Any], condition: Expression | None = None) -> Any:
         """Return the record with a key, if the condition holds of it; ``None`` where there is none."""
         shaper = Shaper()
-        extra, shape = (None, None) if condition is None else shaper.shape(condition)
+        extra, shape = self.shape(shaper, condition)
         plan = self.plan(("by key", shape), lambda: Select(all_of(self.by_key, extra)))
         rows = await self.store.select(plan, {**key, **shaper.params})
         return self.record(rows[0]) if rows else None

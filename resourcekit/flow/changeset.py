@@ -9,13 +9,18 @@ import attrs
 
 from resourcekit.errors import FieldFinding
 from resourcekit.flow.context import Context
-from resourcekit.flow.expression import Expression, all_of, as_expression
+from resourcekit.flow.evaluation import compile_expression
+from resourcekit.flow.expression import Expression, Value, all_of, as_expression
+from resourcekit.flow.rewriting import with_fields
 
-__all__ = ["AfterAction", "AfterTransaction", "BeforeHook", "Changeset", "Hooks"]
+__all__ = ["NO_HOOKS", "AfterAction", "AfterTransaction", "BeforeHook", "Changeset", "Hooks"]
 
-BeforeHook = Callable[["Changeset", Context], "Changeset | Awaitable[Changeset]"]
+BeforeHook = Callable[["Changeset", Context], "Changeset | Awaitable[Changeset | None] | None"]
+"""``before_...(changeset, context)`` returns the changeset, changed or not; nothing means unchanged."""
+
 AfterAction = Callable[["Changeset", Any, Context], Any]
-"""``after_action(changeset, record, context)`` returns the record, changed or not. Any: it may be awaitable."""
+"""``after_action(changeset, record, context)`` returns the record, changed or not. Any: nothing means unchanged, and it may
+be awaitable."""
 
 AfterTransaction = Callable[["Changeset", Any, Context], Any]
 """``after_transaction(changeset, outcome, context)``: the outcome is the record, or the exception."""
@@ -33,7 +38,8 @@ class Hooks:
     after_transaction: tuple[AfterTransaction, ...] = ()
 
 
-_NO_HOOKS = Hooks()
+NO_HOOKS = Hooks()
+"""The hooks of a changeset to which nobody added one."""
 
 
 def _names(values: Mapping[str, Any]) -> str:
@@ -49,6 +55,7 @@ class Changeset:
     arguments: the action's arguments, cast and validated.
     values: attribute name to value.
     atomics: attribute name to an expression that the store computes.
+    defaults: of a create, what attributes will hold where nothing else is said.
     record: the record as it was read; ``None`` for creates, and for updates that need not read.
     condition: what must hold of the stored record besides its key, else StaleRecord.
     findings: what is wrong so far.
@@ -60,24 +67,31 @@ class Changeset:
     arguments: Mapping[str, Any] = attrs.field(default=_NOTHING, repr=_names)
     values: Mapping[str, Any] = attrs.field(default=_NOTHING, repr=_names)
     atomics: Mapping[str, Expression] = attrs.field(default=_NOTHING, repr=_names)
+    defaults: Mapping[str, Any] = attrs.field(default=_NOTHING, repr=_names)
     record: Any = None
     condition: Expression | None = attrs.field(default=None, repr=False)
     findings: tuple[FieldFinding, ...] = ()
-    hooks: Hooks = _NO_HOOKS
+    hooks: Hooks = NO_HOOKS
     metadata: Mapping[str, Any] = attrs.field(default=_NOTHING, repr=_names)
 
     def set(self, **values: object) -> Changeset:
         """Write these values."""
-        return attrs.evolve(self, values={**self.values, **values})
+        atomics = {name: expression for name, expression in self.atomics.items() if name not in values}
+        return attrs.evolve(self, values={**self.values, **values}, atomics=atomics)
 
     def set_new(self, **values: object) -> Changeset:
         """Write these values where none is given yet."""
-        return attrs.evolve(self, values={**values, **self.values})
+        return self.set(**{name: value for name, value in values.items() if name not in self.values and name not in self.atomics})
 
     def set_atomic(self, **expressions: object) -> Changeset:
-        """Let the store compute these values from the record it holds."""
-        given = {name: as_expression(expression) for name, expression in expressions.items()}
-        return attrs.evolve(self, atomics={**self.atomics, **given})
+        """Let the store compute these values from the record it holds.
+
+        A field in an expression stands for what the changeset has made of it so far, so that changes add up.
+        """
+        so_far = {**{name: Value(value) for name, value in self.values.items()}, **self.atomics}
+        given = {name: with_fields(as_expression(expression), so_far) for name, expression in expressions.items()}
+        values = {name: value for name, value in self.values.items() if name not in given}
+        return attrs.evolve(self, values=values, atomics={**self.atomics, **given})
 
     def where(self, condition: Expression) -> Changeset:
         """Write only if this holds of the stored record; else the action raises StaleRecord."""
@@ -92,10 +106,22 @@ class Changeset:
         return attrs.evolve(self, metadata={**self.metadata, **facts})
 
     def get(self, name: str, default: object = None) -> Any:
-        """Return the value an attribute will have: the one to write, else that of the record as it was read."""
+        """Return the value an attribute will have: the one to write, else that of the record, else a create's default.
+
+        What the store is to compute is computed here from the record, or for a create from the defaults.
+        """
         if name in self.values:
             return self.values[name]
-        return getattr(self.record, name, default)
+        if name in self.atomics and (self.record is not None or self.kind == "create"):
+            return compile_expression(self.atomics[name])(_Held(self), self.arguments, _NOTHING)
+        return self._held(name, default)
+
+    def computed(self) -> Changeset:
+        """Return this changeset with values in place of expressions, computed from the record as it was read."""
+        return self.set(**{name: self.get(name) for name in self.atomics}) if self.atomics else self
+
+    def _held(self, name: str, default: object = None) -> Any:
+        return self.defaults.get(name, default) if self.record is None else getattr(self.record, name, default)
 
     def before_transaction(self, hook: BeforeHook) -> Changeset:
         """Run ``hook(changeset, context)`` before the transaction begins."""
@@ -115,3 +141,15 @@ class Changeset:
 
     def _hook(self, **more: Any) -> Changeset:
         return attrs.evolve(self, hooks=attrs.evolve(self.hooks, **more))
+
+
+class _Held(dict[str, Any]):
+    """The fields of a changeset's record as an expression reads them; those of a record to be are its defaults."""
+
+    def __init__(self, changeset: Changeset) -> None:
+        super().__init__()
+        self._changeset = changeset
+
+    def __missing__(self, name: str) -> Any:
+        """Look the field up."""
+        return self._changeset._held(name)  # noqa: SLF001  # its own kind

@@ -76,9 +76,9 @@ def with_fields(node: Expression, given: Mapping[str, Expression]) -> Expression
 
 
 def substitute(node: Expression, values: Mapping[str, object]) -> Expression:
-    """Replace each Argument by its value."""
+    """Replace each Argument whose value is known by that."""
     if isinstance(node, Argument):
-        return Value(values[node.name])
+        return Value(values[node.name]) if node.name in values else node
     parts = children(node)
     if not parts:
         return node

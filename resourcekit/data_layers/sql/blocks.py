@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from types import TracebackType
 
+from resourcekit.data_layers.after_commit import run_after_commit
 from resourcekit.data_layers.sql import work
 from resourcekit.data_layers.sql.async_pool import AsyncLink
 from resourcekit.data_layers.sql.calls import bounded, level_of, seconds_left, see_whether_lost
 from resourcekit.data_layers.sql.failures import as_ours
 from resourcekit.data_layers.sql.link import Link
 from resourcekit.data_layers.sql.repo import Repo
-from resourcekit.data_layers.sql.transaction import Level, Root, ambient, run_all
+from resourcekit.data_layers.sql.transaction import Level, Root, ambient
 from resourcekit.errors import DataLayerError
 from resourcekit.flow.context import Colour, ambient_context, colour
 
@@ -99,7 +100,7 @@ class Block(AbstractAsyncContextManager[Level]):
         else:
             self._end(level.root, keep=keep)
         if keep:
-            run_all(level.functions)
+            await run_after_commit(level.functions)
 
     async def _end_savepoint(self, level: Level, outer: Level, *, keep: bool) -> None:
         root = level.root

@@ -10,12 +10,14 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.orm import Session
+from sqlalchemy.util import await_only
 
+from resourcekit.data_layers.after_commit import run_after_commit, run_after_commit_now
 from resourcekit.data_layers.sql import work
 from resourcekit.data_layers.sql.async_pool import AsyncLink
 from resourcekit.data_layers.sql.link import Link
 from resourcekit.data_layers.sql.repo import Repo
-from resourcekit.data_layers.sql.transaction import Level, Root, ambient, run_all
+from resourcekit.data_layers.sql.transaction import Level, Root, ambient
 from resourcekit.errors import InvalidArgument
 from resourcekit.flow.context import Colour, colour
 
@@ -57,7 +59,7 @@ class joined:  # noqa: N801  # a context manager, named as it is used: with join
         self._before = ambient.get()
         ambient.set({**self._before, **dict(zip(repos, self._levels, strict=True))})
         functions = [level.functions for level in self._levels]
-        _after(connection, functions)
+        _after(connection, functions, is_async=isinstance(link, AsyncLink))
 
     def _close(self) -> None:
         ambient.set(self._before)
@@ -108,14 +110,18 @@ def _prepare(link: Link, repo: Repo) -> None:
         work.begin(link)  # sqlite3 would begin only at the first write, and a savepoint alone would commit by itself
 
 
-def _after(connection: sa.Connection, functions: list[list[Any]]) -> None:
+def _after(connection: sa.Connection, functions: list[list[Any]], *, is_async: bool) -> None:
     """Run what waits once the user commits; forget it when the user rolls back."""
     over: list[bool] = []
 
     def committed(_: sa.Connection) -> None:
         if not over:
             over.append(True)
-            run_all([function for each in functions for function in each])
+            waiting = [function for each in functions for function in each]
+            if is_async:
+                await_only(run_after_commit(waiting))  # the commit of an async connection runs in a greenlet of its loop
+            else:
+                run_after_commit_now(waiting)
 
     def rolled_back(_: sa.Connection) -> None:
         over.append(True)

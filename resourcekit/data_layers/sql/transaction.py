@@ -18,7 +18,7 @@ from resourcekit.flow.context import Colour, colour
 if TYPE_CHECKING:
     from resourcekit.data_layers.sql.link import Link
 
-__all__ = ["Level", "Root", "ambient", "open_level", "run_all"]
+__all__ = ["Level", "Root", "ambient", "open_level"]
 
 
 class Root:
@@ -100,17 +100,3 @@ def open_level(repo: object, home: object) -> Level | None:
     if root.reason:
         raise DataLayerError(root.reason)
     return level
-
-
-def run_all(functions: list[Callable[[], object]]) -> None:
-    """Run what waited for the commit; a failure of one keeps none of the others from running."""
-    failures: list[Exception] = []
-    for function in functions:
-        try:
-            function()
-        except Exception as failure:  # see above
-            failures.append(failure)
-    if len(failures) > 1:
-        raise ExceptionGroup("the transaction is committed; functions after it failed", failures)
-    if failures:
-        raise failures[0]
