@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import shlex
+import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +112,7 @@ def _sweep(story: _Story, resource: Any) -> None:
         result = resource.expunge_expired()
         story.did(
             "Token.expunge_expired()    # the demo's clock is moved",
-            f"{result.removed} records removed in {result.batches} batches",
+            f"{result.removed} records removed in {result.batches} batch{'' if result.batches == 1 else 'es'}",
         )
     story.say("A Supervisor does that by itself: with Supervisor(accounts): serve()")
 
@@ -119,15 +122,25 @@ def _next(story: _Story, file: Path) -> None:
 
     issued = demo.Token.issue("you")
     path = file.with_name(f"{file.name}.token")
+    path.touch(mode=0o600)
     path.write_text(issued.token + "\n")
-    path.chmod(0o600)
-    prefix = "" if str(file) == "demo.db" else f"RESOURCEKIT_DEMO_DB={file} "
+    place = "" if str(file) == "demo.db" else f"RESOURCEKIT_DEMO_DB={shlex.quote(str(file))} "
+    start, quoted = f"{place}{_command()} token", shlex.quote(str(path))
     story.line("\nYour turn", style="bold")
     story.line(f"A fresh token lies in {path}. Try:")
     for verb in ("check", "revoke", "check", "explain"):
-        story.line(f"  {prefix}resourcekit token {verb} resourcekit_tokens.demo:Token --file {path}", style="cyan")
+        story.line(f"  {start} {verb} resourcekit_tokens.demo:Token --file {quoted}", style="cyan")
     story.line("or feed it a token of your own (no keys are known there, so you vouch for it):")
-    story.line(f"  {prefix}resourcekit token revoke resourcekit_tokens.demo:AnyToken    # paste it", style="cyan")
+    story.line(f"  {start} revoke resourcekit_tokens.demo:AnyToken    # paste it", style="cyan")
+
+
+def _command() -> str:
+    """Return how this command can be typed again: by its name where the shell finds it, else as it was typed now."""
+    typed = Path(sys.argv[0])
+    found = shutil.which("resourcekit")
+    if typed.stem != "resourcekit" or (found is not None and typed.exists() and typed.samefile(found)):
+        return "resourcekit"
+    return shlex.quote(str(typed))
 
 
 def _refused(work: Any) -> str:
