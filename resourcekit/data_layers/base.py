@@ -28,6 +28,7 @@ __all__ = [
     "Delete",
     "DeleteInBatches",
     "Insert",
+    "Lease",
     "OnConflict",
     "Operation",
     "Plan",
@@ -222,6 +223,20 @@ class Transaction(Protocol):
         """Let this transaction end in a rollback, whatever happens next."""
 
 
+class Lease(AbstractAsyncContextManager[bool]):
+    """A name that at most one caller holds, in the whole fleet; ``async with`` yields whether this one does.
+
+    It is given back at the end of the block, and lost when its time is over, as when its holder died.
+    """
+
+    until: datetime | None = None
+    """When the name is free again, by the clock of the call, as far as is known: for the holder and for all others."""
+
+    @abstractmethod
+    async def keep(self, ttl: timedelta) -> bool:
+        """Hold the name for ``ttl`` from now, also beyond the end of the block; return whether it was still held."""
+
+
 class Store(ABC):
     """A data layer bound to one resource.
 
@@ -304,8 +319,8 @@ class Store(ABC):
         """Return the open transaction of this thread or task, if any."""
 
     @abstractmethod
-    def lease(self, name: str, ttl: timedelta) -> AbstractAsyncContextManager[bool]:
-        """Try to hold a name for ``ttl``; yields whether this caller holds it. At most one holder; lost when it dies."""
+    def lease(self, name: str, ttl: timedelta) -> Lease:
+        """Try to hold a name for ``ttl``, without waiting for it; see Lease."""
 
     @abstractmethod
     async def now(self) -> datetime:

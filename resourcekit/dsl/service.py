@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
@@ -16,27 +16,43 @@ def _go_on() -> bool:
     return False
 
 
+async def _still_ours() -> bool:
+    """Answer for a run whose turn nobody else can take."""
+    return True
+
+
 @attrs.frozen(kw_only=True)
 class ServiceContext:
     """What a service gets each time it runs.
 
     resource: the class it works for; options: of the extension that brought the service.
-    should_stop: true once the supervisor wants to end; a long run asks between two steps, and returns what it has done.
+    should_stop: true once the supervisor wants to end. renew: keeps the turn of this process, where the fleet takes turns.
     """
 
     # Any: the class is the framework's, the options those of the service's own extension.
     resource: Any
     options: Any
     should_stop: Callable[[], bool] = _go_on
+    renew: Callable[[], Awaitable[bool]] = _still_ours
+
+    async def proceed(self) -> bool:
+        """Return whether to go on; a long run asks between two steps, and where it may not, returns what it has done.
+
+        It may not once the supervisor wants to end, or once this process was held up so long that another has taken over.
+        """
+        return not self.should_stop() and await self.renew()
 
 
 class Service:
     """One kind of work, done again and again. It is made without arguments, once a resource.
 
     name: how ``status()`` and log lines call it; the name of the class unless set.
+    once_per_fleet: one run an interval is enough for all processes that share the resource's store; they take turns by
+        a lease that is kept there. Where the store has no leases, each process runs it.
     """
 
     name: str = ""
+    once_per_fleet: bool = False
 
     def interval(self, options: Any) -> timedelta:
         """Return the time from the start of one run to the start of the next; at least one second."""

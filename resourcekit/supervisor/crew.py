@@ -216,7 +216,7 @@ class Crew:
     async def _run(self, job: Job) -> None:
         """Run a job whose claim is held, and let nothing out that ends other jobs."""
         try:
-            await job.run(self._stopping.is_set)
+            await job.run(self._stopping.is_set, must=False)
         except Exception:  # noqa: S110  # recorded and logged by the job, which is tried again later
             pass
         except BaseException as error:

@@ -18,6 +18,7 @@ from resourcekit.flow.clock import current_clock
 from resourcekit.flow.context import Colour, colour
 from resourcekit.supervisor.scheduling import Scheduling
 from resourcekit.supervisor.status import ServiceState, ServiceStatus
+from resourcekit.supervisor.turn import Elsewhere, Renew, turn_for
 from resourcekit.telemetry import logger
 
 __all__ = ["Job", "is_cancellation"]
@@ -107,30 +108,60 @@ class Job:
                 raise WrongColour(msg)
             await settled([ending], None)
 
-    async def run(self, should_stop: Callable[[], bool]) -> object:
+    async def run(self, should_stop: Callable[[], bool], *, must: bool = True) -> object:
         """Do the work once and return its result; whoever calls holds the claim, which ends with the run.
 
+        must: also where it is another process's turn; else nothing is done then, and Elsewhere is returned.
         Raises whatever the service raises; the run is recorded as failed then, unless it was cancelled from outside.
         """
         clock = current_clock()
         started, began = clock.now(), clock.monotonic()
         self._known = attrs.evolve(self._known, running_since=started)
-
-        async def work() -> object:
-            return await self.service.run(ServiceContext(resource=self.resource, options=self.options, should_stop=should_stop))
-
         facts: dict[str, Any] = {}
+        result: object = None
         try:
             # In a sync call driven on its own, so that a service that suspends fails alone.
-            result = drive(work()) if colour.get() is Colour.SYNC else await work()
+            work = self._work(should_stop, must)
+            result = drive(work) if colour.get() is Colour.SYNC else await work
             facts = {"failures": 0, "last_error": "", "last_result": result, "last_success": started}
         except BaseException as error:
             failures = self._known.failures + (not is_cancellation(error))
             facts = {"failures": failures, "last_error": type(error).__name__}
             raise
         finally:
-            self._end(began, clock.monotonic(), {**facts, "last_run": started})
+            if isinstance(result, Elsewhere):
+                self._leave(result, clock.monotonic())
+            else:
+                self._end(began, clock.monotonic(), {**facts, "last_run": started})
         return result
+
+    async def _work(self, should_stop: Callable[[], bool], must: bool) -> object:  # passed on, as ``run`` got it
+        """Run the service, in turn with the other processes of the fleet where it wants that."""
+
+        async def work(renew: Renew | None = None) -> object:
+            context = ServiceContext(resource=self.resource, options=self.options, should_stop=should_stop)
+            return await self.service.run(context if renew is None else attrs.evolve(context, renew=renew))
+
+        turn = turn_for(self.resource, self.name, self.interval) if self.service.once_per_fleet else None
+        return await work() if turn is None else await turn.take(work, must=must)
+
+    def _leave(self, found: Elsewhere, ended: float) -> None:
+        """Set the next try for when the turn may be taken again, and let go of the claim; it was no run."""
+        free = 0.0 if found.until is None else (found.until - current_clock().now()).total_seconds()
+        with self._lock:
+            if self.due is not None:
+                self.due = self.scheduling.after_other(ended, free, self.interval.total_seconds())
+            self._known = attrs.evolve(self._known, running_since=None, failures=0, last_error="")
+        self._let_go()
+        _log.debug("%s is done elsewhere; next look at %s", self, self.status().next_due)
+
+    def _let_go(self) -> None:
+        with self._lock:
+            ending, self._ending, wake = self._ending, None, self._wake
+        if ending is not None:
+            ending.set_result(None)
+        if wake is not None:
+            wake()
 
     def _end(self, began: float, ended: float, facts: dict[str, Any]) -> None:
         """Record a run, set the next one, and let go of the claim."""
@@ -142,12 +173,8 @@ class Job:
                 self.due = self.scheduling.after_failure(ended, known.failures, interval)
             elif self.due is not None:
                 self.due = self.scheduling.after_success(began, ended, interval)
-            self._known, ending, self._ending = known, self._ending, None
-            wake = self._wake
-        if ending is not None:
-            ending.set_result(None)
-        if wake is not None:
-            wake()
+            self._known = known
+        self._let_go()
         self._tell()
 
     def _tell(self) -> None:

@@ -54,3 +54,10 @@ class Scheduling:
         """
         longest = self.retry_within * 2.0 ** min(failures - 1, _MOST_DOUBLINGS)
         return ended + self.uniform(0.0, min(longest, interval))
+
+    def after_other(self, now: float, free: float, interval: float) -> float:
+        """Return when to look again after another process had the turn: soon after it is free, never later than an interval.
+
+        free: seconds until the turn is free, negative where that is over. Random, so that a fleet does not come at once.
+        """
+        return now + min(max(free, 0.0), interval) + self.uniform(0.0, min(self.first_within, interval) / 10)

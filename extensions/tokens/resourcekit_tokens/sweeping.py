@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
@@ -76,7 +76,6 @@ async def expunge_expired(
         batch_size=batch_size,
         limit=limit,
         on_progress=on_progress,
-        should_stop=lambda: False,
     )
 
 
@@ -87,9 +86,9 @@ async def sweep(
     batch_size: int | None = None,
     limit: int | None = None,
     on_progress: Progress | None = None,
-    should_stop: Callable[[], bool] = lambda: False,
+    proceed: Callable[[], Awaitable[bool]] | None = None,
 ) -> ExpungeResult:
-    """Do what ``expunge_expired`` says, and stop between two batches when asked to."""
+    """Do what ``expunge_expired`` says, and stop between two batches where ``proceed`` says so."""
     _check_sizes(tokens, batch_size, limit)
     await _check_clocks(tokens)
     began = time.perf_counter()
@@ -103,7 +102,7 @@ async def sweep(
         result = ExpungeResult(result.removed + removed, result.batches + 1, time.perf_counter() - began)
         if on_progress is not None:
             on_progress(result)
-        if should_stop() or (limit is not None and result.removed >= limit):
+        if (limit is not None and result.removed >= limit) or (proceed is not None and not await proceed()):
             break
     return result
 
@@ -168,6 +167,7 @@ class Expunger(Service):
     """Sweeps one token resource, once in its ``expunge_interval``."""
 
     name = "expunger"
+    once_per_fleet = True
 
     def interval(self, options: TokenOptions) -> timedelta:
         """Return the interval that the resource names."""
@@ -175,4 +175,4 @@ class Expunger(Service):
 
     async def run(self, context: ServiceContext) -> ExpungeResult:
         """Sweep once; ends between two batches when the supervisor stops."""
-        return await sweep(tokens_of(context.resource), should_stop=context.should_stop)
+        return await sweep(tokens_of(context.resource), proceed=context.proceed)

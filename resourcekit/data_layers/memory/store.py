@@ -218,7 +218,7 @@ class MemoryStore(Store):
         """See the port."""
         return current()
 
-    def lease(self, name: str, ttl: timedelta) -> AbstractAsyncContextManager[bool]:
+    def lease(self, name: str, ttl: timedelta) -> Lease:
         """See the port; all stores in memory share the names."""
         return Lease(name, ttl)
 

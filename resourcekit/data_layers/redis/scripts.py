@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
-__all__ = ["COMMIT", "GIVE_BACK", "HOLD", "READ", "SWEEP", "TIDY", "Script"]
+__all__ = ["COMMIT", "GIVE_BACK", "HOLD", "KEEP", "READ", "SWEEP", "TIDY", "Script"]
 
 Words = Sequence[bytes | int]
 
@@ -147,17 +147,24 @@ return members[#members] or ''
 """Words: an index, row start, where to go on, how many members, how many values a member begins with. Drops members of
 records that are gone; returns the last member it looked at, empty at the end."""
 
-HOLD = Script(
-    """
-local holder, ttl, moment = ARGV[1], tonumber(ARGV[2]), ARGV[3]
-local ends = redis.call('HGET', KEYS[1], 'ends')
-if redis.call('EXISTS', KEYS[1]) == 1 and (moment == '' or tonumber(ends) > tonumber(moment)) then return 0 end
-redis.call('HSET', KEYS[1], 'holder', holder, 'ends', moment == '' and '0' or tostring(tonumber(moment) + ttl))
-if moment == '' then redis.call('PEXPIRE', KEYS[1], ttl) end
-return 1
+_LEASE = """
+local holder, ttl, moment = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local ends = tonumber(redis.call('HGET', KEYS[1], 'ends') or '0')
+local is_free = redis.call('EXISTS', KEYS[1]) == 0 or (moment and ends <= moment)
+local function left() return moment and ends - moment or redis.call('PTTL', KEYS[1]) end
+local function hold()
+  redis.call('HSET', KEYS[1], 'holder', holder, 'ends', moment and string.format('%.0f', moment + ttl) or '0')
+  if moment then redis.call('PERSIST', KEYS[1]) else redis.call('PEXPIRE', KEYS[1], ttl) end
+  return {1, ttl}
+end
 """
-)
-"""Words: holder, milliseconds, and the moment by a clock moved by hand, or nothing. Returns 1 where the name is held now."""
+
+HOLD = Script(_LEASE + "if is_free then return hold() end return {0, left()}")
+"""Words: holder, milliseconds, and the moment by a clock moved by hand, or nothing. Returns 1 where the name is held now,
+and for how many milliseconds it is held by whomever."""
+
+KEEP = Script(_LEASE + "if not is_free and redis.call('HGET', KEYS[1], 'holder') == holder then return hold() end return {0, 0}")
+"""The same words. Holds the name longer, if it is still this holder's."""
 
 GIVE_BACK = Script("if redis.call('HGET', KEYS[1], 'holder') == ARGV[1] then redis.call('DEL', KEYS[1]) end return 1")
 """Words: holder. Drops the lease if it is still this holder's."""

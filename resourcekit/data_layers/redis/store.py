@@ -249,7 +249,7 @@ class RedisStore(Store):
         """See the port."""
         return self._handle()
 
-    def lease(self, name: str, ttl: timedelta) -> AbstractAsyncContextManager[bool]:
+    def lease(self, name: str, ttl: timedelta) -> Lease:
         """See the port; all resources of a tag share the names."""
         return Lease(self._server, self._tag, name, ttl)
 

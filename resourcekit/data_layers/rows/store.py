@@ -14,6 +14,7 @@ from resourcekit.data_layers.base import (
     Delete,
     DeleteInBatches,
     Insert,
+    Lease,
     Operation,
     Params,
     Plan,
@@ -151,7 +152,7 @@ class RowsStore(Store):
         """See the port."""
         return None
 
-    def lease(self, name: str, ttl: timedelta) -> AbstractAsyncContextManager[bool]:
+    def lease(self, name: str, ttl: timedelta) -> Lease:
         """See the port."""
         raise self._lacking(Capability.LEASE)
 

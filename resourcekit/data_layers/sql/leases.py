@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import secrets
-from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, Protocol
 
 import sqlalchemy as sa
 
+from resourcekit.data_layers import base
 from resourcekit.data_layers.sql import storage
-from resourcekit.data_layers.sql.columns import encode_moment
+from resourcekit.data_layers.sql.columns import decode_moment, encode_moment
 from resourcekit.data_layers.sql.link import Link
 from resourcekit.flow.clock import current_clock
 
@@ -23,6 +23,8 @@ _TAKE = (
     "ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until "
     f"WHERE {_TABLE}.until <= ?"
 )
+_KEEP = f"UPDATE {_TABLE} SET until = ? WHERE name = ? AND holder = ? AND until > ?"  # noqa: S608  # a constant
+_UNTIL = f"SELECT until FROM {_TABLE} WHERE name = ?"  # noqa: S608  # a constant
 _GIVE = f"DELETE FROM {_TABLE} WHERE name = ? AND holder = ?"  # noqa: S608  # a constant
 
 
@@ -49,29 +51,51 @@ def table_in(metadata: sa.MetaData) -> sa.Table:
     )
 
 
-class Lease(AbstractAsyncContextManager[bool]):
-    """``async with`` yields whether this caller holds the name; it is given back at the end, or lost after its time."""
+class Lease(base.Lease):
+    """See the port."""
 
     def __init__(self, store: _Does, name: str, ttl: timedelta) -> None:
         self._store, self._name, self._ttl = store, name, ttl
         self._holder = secrets.token_hex(16)
-        self._held = False
+        self._holds = self._is_kept = False
 
     async def __aenter__(self) -> bool:
         """Try to take it; does not wait."""
-        self._held = bool(await self._store.do(_take, table_in(self._store.repo.metadata), self._name, self._holder, self._ttl))
-        return self._held
+        table = table_in(self._store.repo.metadata)
+        self._holds, until = await self._store.do(_take, table, self._name, self._holder, self._ttl)
+        self.until = None if until is None else decode_moment(until)
+        return self._holds
+
+    async def keep(self, ttl: timedelta) -> bool:
+        """See the port."""
+        if await self._store.do(_keep, self._name, self._holder, ttl):
+            self._is_kept, self.until = True, current_clock().now() + ttl
+            return True
+        return False
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """Give it back, if it is still ours."""
-        if self._held:
+        """Give it back, if it is still ours and was not to be kept."""
+        if self._holds and not self._is_kept:
             await self._store.do(_give, self._name, self._holder)
 
 
-def _take(link: Link, table: sa.Table, name: str, holder: str, ttl: timedelta) -> bool:
+def _microseconds(ttl: timedelta) -> int:
+    return ttl // timedelta(microseconds=1)
+
+
+def _take(link: Link, table: sa.Table, name: str, holder: str, ttl: timedelta) -> tuple[bool, int | None]:
     storage.create(link, table)
     now = encode_moment(current_clock().now())
-    return link.run(_TAKE, (name, holder, now + ttl // timedelta(microseconds=1), now)) == 1
+    until = now + _microseconds(ttl)
+    if link.run(_TAKE, (name, holder, until, now)) == 1:
+        return True, until
+    rows = link.fetch(_UNTIL, (name,))
+    return False, rows[0][0] if rows else None
+
+
+def _keep(link: Link, name: str, holder: str, ttl: timedelta) -> int:
+    now = encode_moment(current_clock().now())
+    return link.run(_KEEP, (now + _microseconds(ttl), name, holder, now))
 
 
 def _give(link: Link, name: str, holder: str) -> int:

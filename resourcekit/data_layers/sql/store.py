@@ -149,7 +149,7 @@ class SQLStore(Store):
         """See the port."""
         return level_of(self.repo)
 
-    def lease(self, name: str, ttl: timedelta) -> AbstractAsyncContextManager[bool]:
+    def lease(self, name: str, ttl: timedelta) -> leases.Lease:
         """See the port; all resources of a database share the names."""
         return leases.Lease(self, name, ttl)
 

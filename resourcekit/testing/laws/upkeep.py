@@ -69,6 +69,40 @@ class UpkeepLaws(LawBook):
         async with ledger.store.lease("error", _TTL) as held:
             assert held
 
+    @law(Capability.LEASE)
+    async def test_a_lease_that_is_kept_outlives_its_block(self, ledger: Ledger) -> None:
+        """Whoever keeps it holds the name from that moment on; all others learn when it is free again."""
+        start = datetime(2030, 1, 1, tzinfo=UTC)
+        with ManualClock(start, everywhere=True) as clock:
+            lease = ledger.store.lease("kept", _TTL)
+            async with lease as held:
+                clock.advance(minutes=1)
+                kept = await lease.keep(timedelta(hours=12))
+            early, late = ledger.store.lease("kept", _TTL), ledger.store.lease("kept", _TTL)
+            clock.advance(hours=11, minutes=59)
+            async with early as too_early:
+                pass
+            clock.advance(minutes=1)
+            async with late as in_time:
+                pass
+        assert (True, True, False, True) == (held, kept, too_early, in_time)
+        assert start + timedelta(hours=12, minutes=1) == early.until == lease.until
+
+    @law(Capability.LEASE)
+    async def test_a_lease_that_was_lost_cannot_be_kept(self, ledger: Ledger) -> None:
+        """A holder that slept through its time does not take the name from the next one."""
+        with ManualClock(datetime(2030, 1, 1, tzinfo=UTC), everywhere=True) as clock:
+            slept = ledger.store.lease("slept", _TTL)
+            await slept.__aenter__()
+            clock.advance(minutes=6)
+            alone = await slept.keep(_TTL)
+            async with ledger.store.lease("slept", _TTL) as held:
+                beside_another = await slept.keep(_TTL)
+                await slept.__aexit__(None, None, None)
+                async with ledger.store.lease("slept", _TTL) as third:
+                    pass
+        assert (False, True, False, False) == (alone, held, beside_another, third)
+
     @law()
     async def test_names_are_never_syntax(self, ledger: Ledger) -> None:
         """Resources, attributes, identities and indexes may have names that mean something to a store."""

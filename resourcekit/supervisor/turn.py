@@ -1,0 +1,80 @@
+"""One run an interval for a whole fleet, by a lease in the resource's own store. It knows leases, and no service.
+
+The lease is short while a run goes on, and renewed by it, so that it passes on soon when its holder dies. After a good run
+it is kept for the rest of the interval: whoever comes in that time, a restarted worker too, learns when the next one is due.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+import attrs
+
+from resourcekit.data_layers.base import Capability, Lease
+from resourcekit.flow.clock import current_clock
+
+__all__ = ["Elsewhere", "Renew", "Turn", "turn_for"]
+
+T = TypeVar("T")
+Renew = Callable[[], Awaitable[bool]]
+
+_HOLD = timedelta(seconds=60)
+"""How long a dead holder keeps its turn; a living one renews it three times in that time."""
+
+
+@attrs.frozen
+class Elsewhere:
+    """Another process has the turn, or had it in this interval. until: when the next one may take it."""
+
+    until: datetime | None
+
+
+@attrs.frozen
+class Turn:
+    """The turn of this process at one service of one resource."""
+
+    store: Any
+    name: str
+    interval: timedelta
+
+    async def take(self, work: Callable[[Renew], Awaitable[T]], *, must: bool) -> T | Elsewhere:
+        """Do the work if it is this process's turn; ``must``: in any case. Raises what the store and the work raise."""
+        hold = min(_HOLD, self.interval)
+        lease = self.store.lease(self.name, hold)
+        began = current_clock().monotonic()
+        async with lease as held:
+            if not held and not must:
+                return Elsewhere(lease.until)
+            result = await work(_renewing(lease, hold) if held else _always)
+            if held:
+                rest = self.interval.total_seconds() - (current_clock().monotonic() - began)
+                await lease.keep(timedelta(seconds=max(1.0, rest)))
+            return result
+
+
+def turn_for(resource: Any, service: str, interval: timedelta) -> Turn | None:
+    """Return the turn at a service; ``None`` where no other process can see the resource's store, or it has no leases."""
+    store = resource.__runtime__.store
+    if store.place is None or Capability.LEASE not in store.capabilities:
+        return None
+    return Turn(store, f"{resource.__module__}.{resource.__qualname__}/{service}", interval)
+
+
+def _renewing(lease: Lease, hold: timedelta) -> Renew:
+    last = current_clock().monotonic()
+
+    async def renew() -> bool:
+        nonlocal last
+        now = current_clock().monotonic()
+        if now - last < hold.total_seconds() / 3:
+            return True
+        last = now
+        return await lease.keep(hold)
+
+    return renew
+
+
+async def _always() -> bool:
+    return True
