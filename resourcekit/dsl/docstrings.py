@@ -10,6 +10,7 @@ import ast
 import inspect
 import itertools
 import re
+import textwrap
 from collections.abc import Collection, Mapping
 
 __all__ = ["first_sentence", "markdown", "texts_below", "told"]
@@ -43,23 +44,18 @@ def told(doc: str | None, names: Collection[str]) -> tuple[str, Mapping[str, str
 def markdown(text: str | None) -> str:
     """Return a docstring as Markdown: code in single backticks, literal blocks fenced, lines joined to paragraphs."""
     done: list[str] = []
-    is_literal = False
-    for paragraph in inspect.cleandoc(text or "").split("\n\n"):
-        if is_literal and all(line.startswith(" ") for line in paragraph.splitlines()):
-            _add_literal(done, inspect.cleandoc(paragraph))
+    literal: list[str] | None = None  # the paragraphs of an open literal block
+    for paragraph in [*inspect.cleandoc(text or "").split("\n\n"), ""]:
+        if literal is not None and paragraph.startswith(" "):
+            literal.append(paragraph)
             continue
-        is_literal = paragraph.endswith("::")
+        if literal:
+            done.append("```text\n" + textwrap.dedent("\n\n".join(literal)) + "\n```")
+        literal = [] if paragraph.endswith("::") else None
         plain = re.sub(r"\s*\n\s*", " ", paragraph.removesuffix("::").rstrip()).replace("``", "`")
         if plain:
-            done.append(f"{plain}:" if is_literal else plain)
+            done.append(f"{plain}:" if literal is not None else plain)
     return "\n\n".join(done)
-
-
-def _add_literal(done: list[str], block: str) -> None:
-    if done and done[-1].startswith("```"):  # a blank line inside of one block
-        done[-1] = done[-1].removesuffix("\n```") + f"\n\n{block}\n```"
-    else:
-        done.append(f"```text\n{block}\n```")
 
 
 def first_sentence(doc: str | None) -> str:
