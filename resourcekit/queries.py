@@ -102,7 +102,9 @@ class ResourceQuery(Query[R]):
 
 
 def query(resource: type[R]) -> ResourceQuery[R]:
-    """Start a query over the records that the resource's primary read shows."""
+    """Start a query over the records that the resource's primary read shows. Raises InvalidArgument for any other class."""
+    if not hasattr(resource, "__info__"):
+        raise InvalidArgument(f"{resource!r} is no resource class")
     return ResourceQuery(resource=resource)
 
 

@@ -91,7 +91,7 @@ class _UpdateCaller(_Using, Protocol[R_co]):
         ...
 
 
-class _RecordCaller(Protocol[R_co]):
+class _RecordCaller(_Using, Protocol[R_co]):
     def __call__(self, **given: object) -> R_co:
         """Write to this record."""
         ...

@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 
 from resourcekit.flow.context import Context
-from resourcekit.flow.expression import Expression, Field, Operand, Sort
+from resourcekit.flow.expression import Operand, Sort, as_sort
 from resourcekit.flow.query import Query
 
 __all__ = ["Preparation", "PreparationFunction", "filter", "limit", "sort"]
@@ -36,23 +36,17 @@ class _Shape(Preparation):
         return self.apply(query)
 
 
-def filter(*conditions: Expression) -> Preparation:  # noqa: A001  # the field's word
+def filter(*conditions: Operand) -> Preparation:  # noqa: A001  # the field's word
     """Keep only records for which all conditions hold."""
     return _Shape(lambda query: query.filter(*conditions))
 
 
 def sort(*keys: Sort | Operand | str) -> Preparation:
     """Order the records, unless the caller orders them; an attribute's name sorts upwards, ``"-name"`` downwards."""
-    order = [_key(key) for key in keys]
+    order = tuple(map(as_sort, keys))
     return _Shape(lambda query: query if query.order else query.sort(*order))
 
 
 def limit(rows: int) -> Preparation:
     """Return at most this many records."""
     return _Shape(lambda query: query.limit(rows))
-
-
-def _key(key: Sort | Operand | str) -> Sort | Operand:
-    if not isinstance(key, str):
-        return key
-    return Field(key[1:]).desc() if key.startswith("-") else Field(key).asc()

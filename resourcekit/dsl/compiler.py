@@ -88,8 +88,9 @@ def collect(cls: type, state: State, scope: Scope, extensions: Sequence[Extensio
 def _body_of(cls: type, annotations: Mapping[str, object], scope: Scope) -> Iterable[tuple[str, Entity | Word]]:
     """Yield what a body declares in the order of writing: annotated names first where they come first."""
     namespace = vars(cls)
-    bare = {name: word for name in annotations if name not in namespace and (word := _bare(annotations[name], scope))}
-    yield from bare.items()
+    for name, annotation in annotations.items():
+        if name not in namespace and (word := _bare(annotation, scope)) is not None:
+            yield name, word
     for name, value in namespace.items():
         if isinstance(value, (Entity, Word)):
             yield name, value

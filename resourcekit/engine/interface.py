@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable, Mapping
-from typing import Any, Concatenate, Generic, Literal, ParamSpec, Self, TypeVar
+from typing import Any, Literal, ParamSpec, Self, TypeVar
 
 from resourcekit.declarations.action import Action, CreateAction, DestroyAction, GenericAction, ReadAction, UpdateAction
 from resourcekit.engine.bulk import bulk_change, bulk_create
@@ -18,14 +18,9 @@ from resourcekit.flow.context import Context, ambient_context, context
 from resourcekit.flow.result import BulkResult
 
 __all__ = [
-    "Bound",
     "Caller",
-    "RecordFunction",
-    "ResourceFunction",
     "action_of",
     "caller_for",
-    "function",
-    "record_function",
     "run_action",
 ]
 
@@ -71,7 +66,8 @@ class Caller:
         return in_colour(self._run(args, given))
 
     def using(self, **facts: Any) -> Self:
-        """Return this action with facts for its calls: ``actor``, ``deadline``, ``metadata``."""
+        """Return this action with facts for its calls: ``actor``, ``deadline``, ``metadata``. Raises InvalidArgument."""
+        context(**facts)  # says what is wrong with them here, not at the call
         return type(self)(self._resource, self._action, {**(self._facts or {}), **facts})
 
     def __repr__(self) -> str:
@@ -173,88 +169,15 @@ class _OnRecord:
         """Return a coroutine that runs it."""
         return self._caller.aio(self._record, *args, **given)
 
+    def using(self, **facts: Any) -> _OnRecord:
+        """Return it with facts for its calls; see Caller."""
+        return _OnRecord(self._caller.using(**facts), self._record)
+
 
 def caller_for(resource: Any, action: Action) -> Caller:
     """Return the caller of an action, as it is put on the class."""
     kinds: dict[str, type[Caller]] = {"create": CreateCaller, "update": ChangeCaller, "destroy": ChangeCaller}
     return kinds.get(action.kind, Caller)(resource, action)
-
-
-class Bound(Generic[P, T]):
-    """A function of an extension on a resource class, in both colours."""
-
-    __slots__ = ("_function", "_resource")
-
-    def __init__(self, function: Callable[Concatenate[Any, P], Coroutine[Any, Any, T]], resource: Any) -> None:
-        self._function, self._resource = function, resource
-
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run it now, in this thread."""
-        return drive(self._function(self._resource, *args, **kwargs))
-
-    def aio(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, T]:
-        """Return a coroutine that runs it."""
-        return in_colour(self._function(self._resource, *args, **kwargs))
-
-    def __repr__(self) -> str:
-        """``<function Token.revoke>``."""
-        return f"<function {self._resource.__name__}.{self._function.__name__}>"
-
-
-class ResourceFunction(Generic[P, T]):
-    """A function over a resource, written once as ``async def f(resource, ...)``, in every spelling.
-
-    In a module: ``revoke(Token, text)`` and ``await revoke.aio(Token, text)``. As a class variable of a template:
-    ``Token.revoke(text)`` and ``await Token.revoke.aio(text)``.
-    """
-
-    def __init__(self, function: Callable[Concatenate[Any, P], Coroutine[Any, Any, T]]) -> None:
-        self.function = function
-        self.__name__, self.__doc__ = function.__name__, function.__doc__
-        self.__wrapped__ = function
-
-    def __get__(self, record: object, owner: type) -> Bound[P, T]:
-        """Return the function, bound to the class."""
-        return Bound(self.function, owner)
-
-    def __call__(self, resource: type, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run it now, in this thread."""
-        return drive(self.function(resource, *args, **kwargs))
-
-    def aio(self, resource: type, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, T]:
-        """Return a coroutine that runs it."""
-        return in_colour(self.function(resource, *args, **kwargs))
-
-
-class RecordFunction(Generic[P]):
-    """A ResourceFunction that returns a record of its resource, so that checkers know the record's class."""
-
-    def __init__(self, function: Callable[Concatenate[Any, P], Coroutine[Any, Any, Any]]) -> None:
-        self.function = function
-        self.__name__, self.__doc__ = function.__name__, function.__doc__
-        self.__wrapped__ = function
-
-    def __get__(self, record: object, owner: type[R]) -> Bound[P, R]:
-        """Return the function, bound to the class."""
-        return Bound(self.function, owner)
-
-    def __call__(self, resource: type[R], /, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Run it now, in this thread."""
-        return drive(self.function(resource, *args, **kwargs))  # type: ignore[no-any-return]  # a record of the resource
-
-    def aio(self, resource: type[R], /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
-        """Return a coroutine that runs it."""
-        return in_colour(self.function(resource, *args, **kwargs))
-
-
-def function(body: Callable[Concatenate[Any, P], Coroutine[Any, Any, T]]) -> ResourceFunction[P, T]:
-    """Make a function of an extension: decorate ``async def f(resource, ...)``."""
-    return ResourceFunction(body)
-
-
-def record_function(body: Callable[Concatenate[Any, P], Coroutine[Any, Any, Any]]) -> RecordFunction[P]:
-    """Make a function of an extension that returns a record of its resource."""
-    return RecordFunction(body)
 
 
 def action_of(resource: Any, name: str) -> Any:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from resourcekit.data_layers.base import Operation, Plan, Row, Select, Store
 from resourcekit.engine.casting import Cast, compile_cast
 from resourcekit.engine.conditions import Conditions
+from resourcekit.errors import InvalidArgument
 from resourcekit.flow.expression import Compare, Expression, Field, Param, all_of
 from resourcekit.flow.shape import Shaper
 from resourcekit.resource_info import ResourceInfo
@@ -96,17 +97,16 @@ class Runtime:
     def key_params(self, record_or_key: Any) -> dict[str, Any]:
         """Return the parameters of ``by_key`` for a record, a key, or a tuple of a composite key's parts.
 
-        Raises CastError for a key of the wrong type, and TypeError for a record of another resource.
+        Raises CastError for a key of the wrong type, and InvalidArgument for a record of another resource or a key with
+        too few parts.
         """
         if isinstance(record_or_key, self.resource):
             return {f"key_{name}": getattr(record_or_key, name) for name in self.key}
         if hasattr(type(record_or_key), "__runtime__"):
-            msg = f"expected a {self.info.name} or its key, got a {type(record_or_key).__name__}"
-            raise TypeError(msg)
+            raise InvalidArgument(f"needs a {self.info.name} or its key, not a {type(record_or_key).__name__}")
         parts = record_or_key if len(self.key) > 1 and isinstance(record_or_key, tuple) else (record_or_key,)
         if len(parts) != len(self.key):
-            msg = f"the key of {self.info.name} has {len(self.key)} parts: {', '.join(self.key)}"
-            raise TypeError(msg)
+            raise InvalidArgument(f"needs the key as a tuple of {', '.join(self.key)}", resource=self.info.name)
         return {f"key_{name}": self.casts[name](part) for name, part in zip(self.key, parts, strict=True)}
 
     def is_record(self, value: object) -> bool:
@@ -123,7 +123,14 @@ class Runtime:
 
 
 def runtime_of(resource: Any) -> Runtime:
-    """Return the working side of a resource, ready for use."""
-    runtime: Runtime = resource.__runtime__
+    """Return the working side of a resource, ready for use.
+
+    Raises InvalidArgument for what is no resource, and for an abstract one; and what sealing found.
+    """
+    runtime = getattr(resource, "__runtime__", None)
+    if not isinstance(runtime, Runtime) or runtime.resource is not resource:
+        named = getattr(resource, "__name__", type(resource).__name__)
+        what = "is abstract: declare a resource of it" if hasattr(resource, "__info__") else "is no resource class"
+        raise InvalidArgument(f"{named} {what}")
     runtime.ready()
     return runtime

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from contextvars import ContextVar, Token
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import attrs
 
+from resourcekit.errors import FieldFinding, InvalidArgument, did_you_mean
 from resourcekit.flow.clock import current_clock
 
 __all__ = ["Colour", "Context", "ambient_context", "colour", "context"]
@@ -70,32 +71,36 @@ def ambient_context() -> Context:
     return _ambient.get()
 
 
+class Facts(TypedDict, total=False):
+    """What ``context(...)`` and ``Ticket.submit.using(...)`` set; see Context."""
+
+    actor: object
+    deadline: timedelta | None
+    metadata: Mapping[str, object] | None
+
+
+_TYPES: Mapping[str, type] = {"actor": object, "deadline": timedelta, "metadata": Mapping}
+
+
 class context:  # noqa: N801  # a context manager, named as it is used: with context(actor=user):
     """Set facts for all calls inside a ``with`` block; what is not named stays as it was outside."""
 
-    def __init__(
-        self,
-        base: Context | None = None,
-        *,
-        actor: object = ...,
-        deadline: timedelta | None = None,
-        metadata: Mapping[str, object] | None = None,
-    ) -> None:
-        given: dict[str, object] = {"actor": actor, "deadline": deadline, "metadata": metadata}
-        self._given = {
-            name: value for name, value in given.items() if value is not ... and (value is not None or name == "actor")
-        }
+    def __init__(self, base: Context | None = None, **facts: Unpack[Facts]) -> None:
+        self._given = {name: value for name, value in facts.items() if value is not None or name == "actor"}
+        for name, value in self._given.items():
+            if name not in _TYPES:
+                raise InvalidArgument(FieldFinding(name, f"is no fact of a call. {did_you_mean(name, _TYPES)}"))
+            if not isinstance(value, _TYPES[name]):
+                raise InvalidArgument(FieldFinding(name, f"must be a {_TYPES[name].__name__}, is {type(value).__name__}"))
         self._base = base
-        self._token: Token[Context] | None = None
+        self._tokens: list[Token[Context]] = []  # several where one value is entered inside itself
 
     def __enter__(self) -> Context:
         """Make the facts ambient."""
         merged = (self._base or _ambient.get()).merged(self._given)
-        self._token = _ambient.set(merged)
+        self._tokens.append(_ambient.set(merged))
         return merged
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Put the outer context back."""
-        if self._token is not None:
-            _ambient.reset(self._token)
-            self._token = None
+        _ambient.reset(self._tokens.pop())

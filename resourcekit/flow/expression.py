@@ -12,6 +12,8 @@ from typing import Literal, NoReturn
 
 import attrs
 
+from resourcekit.errors import FieldFinding, InvalidArgument
+
 __all__ = [
     "And",
     "Argument",
@@ -37,7 +39,9 @@ __all__ = [
     "all_of",
     "any_of",
     "arg",
+    "as_condition",
     "as_expression",
+    "as_sort",
     "case",
     "coalesce",
     "existing",
@@ -108,6 +112,23 @@ class Operand:
         """
         return Like(as_expression(self), as_expression(pattern))
 
+    def __and__(self, other: Operand) -> Expression:
+        """Both hold; an attribute stands for a condition where it is a bool."""
+        return all_of(self, other)
+
+    def __or__(self, other: Operand) -> Expression:
+        """At least one holds."""
+        return any_of(self, other)
+
+    def __invert__(self) -> Expression:
+        """It does not hold."""
+        return Not(as_expression(self))
+
+    def __bool__(self) -> NoReturn:
+        """Refuse to be true or false: ``and``, ``or``, ``not`` and chains would drop half of the expression."""
+        msg = "an expression has no truth value; combine with & | ~ and write (a < b) & (b < c)"
+        raise TypeError(msg)
+
     def asc(self) -> Sort:
         """Sort by this, smallest first, ``None`` before all."""
         return Sort(as_expression(self), descending=False)
@@ -118,26 +139,9 @@ class Operand:
 
 
 class Expression(Operand):
-    """A node; combined with ``&``, ``|`` and ``~``."""
+    """A node."""
 
     __slots__ = ()
-
-    def __and__(self, other: Expression) -> Expression:
-        """Both hold."""
-        return all_of(self, other)
-
-    def __or__(self, other: Expression) -> Expression:
-        """At least one holds."""
-        return any_of(self, other)
-
-    def __invert__(self) -> Expression:
-        """It does not hold."""
-        return Not(self)
-
-    def __bool__(self) -> NoReturn:
-        """Refuse to be true or false: ``and``, ``or``, ``not`` and chains would drop half of the expression."""
-        msg = "an expression has no truth value; combine with & | ~ and write (a < b) & (b < c)"
-        raise TypeError(msg)
 
 
 @attrs.frozen(eq=False)
@@ -149,9 +153,9 @@ class Field(Expression):
 
 @attrs.frozen(eq=False)
 class Value(Expression):
-    """A constant."""
+    """A constant. Its repr tells the type only: a condition may hold what nobody should read."""
 
-    value: object
+    value: object = attrs.field(repr=lambda value: f"<{type(value).__name__}>")
 
 
 @attrs.frozen(eq=False)
@@ -289,23 +293,43 @@ def as_expression(value: object) -> Expression:
     return Value(value)
 
 
+def as_condition(value: object) -> Expression:
+    """Return what is to hold. Raises InvalidArgument for what Python has answered already (``Ticket.owner is None``)."""
+    if isinstance(value, Operand):
+        return as_expression(value)
+    hint = "build it with ==, <, in_(...), is_none(), & | ~"
+    raise InvalidArgument(FieldFinding("", f"a condition is an expression over attributes, not {value!r}; {hint}"))
+
+
+def as_sort(key: object) -> Sort:
+    """Return a key of an order, given as itself, as an attribute or by its name (``"-name"`` for downwards)."""
+    if isinstance(key, str):
+        return Field(key[1:]).desc() if key.startswith("-") else Field(key).asc()
+    if isinstance(key, Operand):
+        return Sort(as_expression(key))
+    if isinstance(key, Sort):
+        return key
+    raise InvalidArgument(FieldFinding("", f"a sort key is an attribute, its .desc(), or its name, not {key!r}"))
+
+
 def _compare(op: Comparison, left: object, right: object) -> Expression:
     return Compare(op, as_expression(left), as_expression(right))
 
 
-def all_of(*parts: Expression | None) -> Expression:
+def all_of(*parts: Operand | None) -> Expression:
     """All of them hold; ``None`` parts are passed over; of nothing at all, true."""
-    flat = [part for part in parts if part is not None]
+    flat = [as_condition(part) for part in parts if part is not None]
     if len(flat) == 1:
         return flat[0]
     return And(tuple(inner for part in flat for inner in (part.parts if isinstance(part, And) else (part,))))
 
 
-def any_of(*parts: Expression) -> Expression:
+def any_of(*parts: Operand) -> Expression:
     """At least one holds; of nothing at all, false."""
-    if len(parts) == 1:
-        return parts[0]
-    return Or(tuple(inner for part in parts for inner in (part.parts if isinstance(part, Or) else (part,))))
+    flat = [as_condition(part) for part in parts]
+    if len(flat) == 1:
+        return flat[0]
+    return Or(tuple(inner for part in flat for inner in (part.parts if isinstance(part, Or) else (part,))))
 
 
 def now() -> Expression:
