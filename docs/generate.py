@@ -37,7 +37,7 @@ from resourcekit.dsl.docstrings import first_sentence, markdown, texts_below, to
 from resourcekit.dsl.entity import Entity
 from resourcekit.dsl.reference import Item, class_section, code, enum_table, function_section, items_of, shown, table
 from resourcekit.dsl.sentinel import MISSING
-from resourcekit.engine.interface import RecordFunction, ResourceFunction
+from resourcekit.engine.functions import Function, MaybeRecordFunction, RecordFunction, RecordsFunction
 from resourcekit.resource_info import ResourceInfo
 from resourcekit.supervisor import Supervisor
 from resourcekit_tokens import JWT, Confirmation, Revocation, SigningKey, TokenRecord, TokenResource, results
@@ -140,16 +140,14 @@ def _option_for(action: str) -> str:
     raise LookupError(action)
 
 
-_RECORDS = {"Any": "Token | None", "list[Any]": "list[Token]"}
+_RECORDS = {RecordFunction: "Token", MaybeRecordFunction: "Token | None", RecordsFunction: "list[Token]"}
 """What functions return that cannot name the class of their records."""
 
 
 def _token_functions() -> Iterator[str]:
     for name, value in sorted(vars(TokenRecord).items()):
-        if isinstance(value, RecordFunction):
-            yield function_section(name, value.function, called=f"Token.{name}", without=("resource",), returns="Token")
-        elif isinstance(value, ResourceFunction):
-            returns = _RECORDS.get(inspect.signature(value.function).return_annotation)
+        if isinstance(value, Function):
+            returns = _RECORDS.get(type(value))
             yield function_section(name, value.function, called=f"Token.{name}", without=("resource",), returns=returns)
 
 

@@ -55,7 +55,18 @@ from resourcekit.dsl.service import Service, ServiceContext
 from resourcekit.dsl.transformer import Transformer
 from resourcekit.dsl.verifier import Verifier
 from resourcekit.engine.drive import BothColours, drive, in_colour, off_loop
-from resourcekit.engine.interface import RecordFunction, ResourceFunction, action_of, function, record_function, run_action
+from resourcekit.engine.functions import (
+    Function,
+    MaybeRecordFunction,
+    RecordFunction,
+    RecordsFunction,
+    ResourceFunction,
+    function,
+    maybe_record_function,
+    record_function,
+    records_function,
+)
+from resourcekit.engine.interface import action_of, run_action
 from resourcekit.engine.runtime import Runtime, runtime_of
 from resourcekit.errors import did_you_mean
 from resourcekit.flow.changeset import Changeset
@@ -99,6 +110,7 @@ __all__ = [
     "Facts",
     "Field",
     "Finding",
+    "Function",
     "GenericAction",
     "Greatest",
     "Identity",
@@ -109,6 +121,7 @@ __all__ = [
     "JSONRows",
     "Kind",
     "Lease",
+    "MaybeRecordFunction",
     "OnConflict",
     "Operation",
     "Options",
@@ -119,6 +132,7 @@ __all__ = [
     "Preparation",
     "ReadAction",
     "RecordFunction",
+    "RecordsFunction",
     "ResourceFunction",
     "ResourceInfo",
     "Row",
@@ -159,11 +173,13 @@ __all__ = [
     "hookimpl",
     "in_colour",
     "logger",
+    "maybe_record_function",
     "named",
     "off_loop",
     "option",
     "read_annotation",
     "record_function",
+    "records_function",
     "registered",
     "require_keys",
     "run_action",

@@ -13,9 +13,8 @@ from resourcekit.extending import (
     Action,
     Check,
     CreateAction,
+    Function,
     ReadAction,
-    RecordFunction,
-    ResourceFunction,
     Service,
     State,
     Template,
@@ -119,7 +118,7 @@ class DefineFunctions(Transformer):
     def transform(self, state: State, options: TokenOptions) -> State:
         """Define each function of the template, and tell once who keeps tokens in a store that forgets."""
         for name, value in vars(TokenRecord).items():
-            if isinstance(value, (ResourceFunction, RecordFunction)):
+            if isinstance(value, Function):
                 state = state.define(name, value)
         if not state.options.get("data_layer_is_named"):
             warnings.warn_explicit(

@@ -7,7 +7,7 @@ from typing import Any
 
 from resourcekit import query, utc_now
 from resourcekit.errors import FieldFinding, InvalidArgument
-from resourcekit.extending import Field, function, record_function, run_action
+from resourcekit.extending import Field, function, maybe_record_function, record_function, records_function, run_action
 from resourcekit_tokens.compact import as_token
 from resourcekit_tokens.revoking import given
 from resourcekit_tokens.tokens import tokens_of
@@ -39,7 +39,7 @@ async def store_token(
     return await run_action(resource, options.store_token_action_name, {**facts, **own})
 
 
-@function
+@maybe_record_function
 async def get_token(resource: Any, *, token: str | None = None, jti: str | None = None, purpose: str | None = None) -> Any:
     """Return the record of a token, or of a jti, ``None`` where there is none or it has expired; revoked ones count.
 
@@ -67,7 +67,7 @@ async def get_confirmation_changes(resource: Any, *, jti: str, purpose: str = "c
     return None if record is None else record.extra_data
 
 
-@function
+@records_function
 async def tokens_for_subject(resource: Any, subject: str) -> list[Any]:
     """Return the live stored tokens of a subject, newest first."""
     options = tokens_of(resource).options

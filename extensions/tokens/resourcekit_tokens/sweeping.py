@@ -23,6 +23,7 @@ from resourcekit.extending import (
     all_of,
     current_clock,
     function,
+    records_function,
     run_action,
 )
 from resourcekit_tokens.keyspace import not_reserved
@@ -48,7 +49,7 @@ def _elapsed() -> float:
 _BEGAN = (time.time(), _elapsed())
 
 
-@function
+@records_function
 async def read_expired(resource: Any) -> list[Any]:
     """Return the records past their expiry, whether or not P7 lets them go yet."""
     return list(await run_action(resource, tokens_of(resource).options.read_expired_action_name, {}))
