@@ -60,6 +60,16 @@ class ClaimRules:
                 return theirs
         return None if purpose in self.purposes else purpose
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Let claims be copied and pickled: by the options, because a mapping proxy cannot be."""
+        return _rules, (self.purpose_claim, dict(self.purposes), self.default_purpose, self.subject_claim)
+
+
+def _rules(purpose_claim: str, purposes: Mapping[str, str], default_purpose: str | None, subject_claim: str) -> ClaimRules:
+    return ClaimRules(
+        purpose_claim=purpose_claim, purposes=purposes, default_purpose=default_purpose, subject_claim=subject_claim
+    )
+
 
 _USUAL_RULES: Final = ClaimRules()
 

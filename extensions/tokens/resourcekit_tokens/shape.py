@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import attrs
 
-from resourcekit.extending import Action, CreateAction, Entity, Finding, ResourceInfo, Verifier
+from resourcekit.extending import Action, CreateAction, Entity, Expression, Finding, ResourceInfo, Verifier
 from resourcekit_tokens.actions import default_actions, required_steps
 from resourcekit_tokens.options import TokenOptions
 from resourcekit_tokens.protection import own_attributes, protected_attributes
@@ -99,7 +99,14 @@ def _is_guarded(action: CreateAction, options: TokenOptions) -> bool:
     given = action.upsert.set if action.upsert is not None else None
     if expected is None or given is None:
         return False
-    return all(name in given and repr(given[name]) == repr(value) for name, value in expected.set.items())
+    return all(name in given and _parts(given[name]) == _parts(value) for name, value in expected.set.items())
+
+
+def _parts(value: object) -> object:
+    """Take an expression apart, so that it can be compared: its own == makes another expression."""
+    if isinstance(value, Expression):
+        return type(value), [_parts(getattr(value, field.name)) for field in attrs.fields(type(value))]  # type: ignore[arg-type]  # every node is an attrs class
+    return [_parts(each) for each in value] if isinstance(value, (tuple, list)) else value
 
 
 def _options(info: ResourceInfo, options: TokenOptions) -> Iterable[Finding]:
