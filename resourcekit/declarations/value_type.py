@@ -67,7 +67,7 @@ class Kind(enum.Enum):
     """``bytes``, ``bytearray`` or ``memoryview``."""
 
     ANY = "any"
-    """``Any`` or ``object``: taken as it comes; of an attribute, SQL keeps what JSON can hold."""
+    """``Any`` or ``object``: taken as it comes by an argument; an attribute takes what JSON can hold."""
 
 
 class UnknownType(TypeError):  # becomes a DeclarationError one floor up, where the place is known

@@ -46,7 +46,7 @@ class Item:
 
 
 def items_of(options: type) -> tuple[Item, ...]:
-    """Return the options of an attrs class, in order; the class's docstring tells of those without ``option(doc=...)``."""
+    """Return the options of an attrs class, in order; the docstring wins over ``option(doc=...)``."""
     fields = {field.alias or field.name: field for field in fields_of(options)}
     _, texts = told(options.__doc__, fields)
     return tuple(
@@ -54,7 +54,7 @@ def items_of(options: type) -> tuple[Item, ...]:
             name=name,
             type=_annotation(field.type),
             default=_default(field.default),
-            doc=field.metadata.get("doc") or texts.get(name, ""),
+            doc=texts.get(name) or field.metadata.get("doc", ""),
         )
         for name, field in fields.items()
     )
