@@ -140,7 +140,11 @@ def _option_for(action: str) -> str:
     raise LookupError(action)
 
 
-_RECORDS = {RecordFunction: "Token", MaybeRecordFunction: "Token | None", RecordsFunction: "list[Token]"}
+_RECORDS: dict[type[Function], str] = {
+    RecordFunction: "Token",
+    MaybeRecordFunction: "Token | None",
+    RecordsFunction: "list[Token]",
+}
 """What functions return that cannot name the class of their records."""
 
 
