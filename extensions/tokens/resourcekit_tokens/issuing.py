@@ -48,9 +48,11 @@ async def issue(
     """Make a signed token for a subject; with ``store_all_tokens`` its facts are stored, and only then it is returned.
 
     lifetime: that of the purpose unless given, or ``max_lifetime`` where that is shorter. claims: further claims, not those of RFC 7519.
-    extra_data, values: for the stored record. Raises InvalidArgument for what could not be verified afterwards.
+    extra_data, values: for the stored record; refused where none is made. Raises InvalidArgument for these, and for what
+    could not be verified afterwards.
     """
     tokens = tokens_of(resource)
+    _check_facts(tokens, extra_data, values)
     issued = _make(tokens, subject, purpose, lifetime, claims, None, utc_now())
     await _store(tokens, issued, extra_data, values)
     return issued
@@ -71,6 +73,7 @@ async def issue_pair(
     claims: of the access token, and of those that rotations make. See ``issue`` for the rest.
     """
     tokens = tokens_of(resource)
+    _check_facts(tokens, extra_data, values)
     pair = _make_pair(tokens, subject, secrets.token_urlsafe(16), access_lifetime, claims, utc_now())
     if tokens.options.store_all_tokens:
         async with tokens.store.transaction():  # both or none
@@ -120,6 +123,13 @@ async def _store(
 ) -> None:
     if tokens.options.store_all_tokens:
         await store_token.function(tokens.resource, issued.token, extra_data=extra_data, values=values)
+
+
+def _check_facts(tokens: Tokens, extra_data: Mapping[str, Any] | None, values: Mapping[str, Any] | None) -> None:
+    """Refuse facts for a record that is not made: they would be lost without a word."""
+    if (extra_data or values) and not tokens.options.store_all_tokens:
+        message = "is for stored tokens, and this one is not stored; set store_all_tokens=True, or call store_token with it"
+        raise InvalidArgument(FieldFinding("values" if values else "extra_data", message), resource=tokens.runtime.info.name)
 
 
 @function
