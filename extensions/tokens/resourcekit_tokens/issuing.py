@@ -48,8 +48,8 @@ async def issue(
     """Make a signed token for a subject; with ``store_all_tokens`` its facts are stored, and only then it is returned.
 
     lifetime: that of the purpose unless given, or ``max_lifetime`` where that is shorter. claims: further claims, not those of RFC 7519.
-    extra_data, values: for the stored record; refused where none is made. Raises InvalidArgument for these, and for what
-    could not be verified afterwards.
+    extra_data, values: for the stored record.
+    Raises InvalidArgument for what could not be verified afterwards, and for facts of a record where none is stored.
     """
     tokens = tokens_of(resource)
     _check_facts(tokens, extra_data, values)
