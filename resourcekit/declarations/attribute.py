@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, ClassVar, ForwardRef, Generic, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, ForwardRef, Generic, Self, TypedDict, TypeVar, Unpack, overload
 
 import attrs
 
@@ -177,6 +177,27 @@ def _stored_type(annotation: object) -> ValueType:
     return JSON_VALUE if read == ANYTHING else read
 
 
+class _Given(TypedDict, total=False):
+    """What may be said of an attribute besides its default."""
+
+    primary_key: bool
+    update_default_factory: Callable[[], Any] | None
+    public: bool
+    sensitive: bool
+    min_length: int | None
+    max_length: int | None
+    minimum: Any
+    maximum: Any
+    match: str | re.Pattern[str] | None
+    doc: str
+
+
+@overload
+def attribute(*, default: T, **given: Unpack[_Given]) -> Attr[T]: ...
+@overload
+def attribute(*, default_factory: Callable[[], T], **given: Unpack[_Given]) -> Attr[T]: ...
+@overload
+def attribute(**given: Unpack[_Given]) -> Any: ...
 def attribute(
     *,
     primary_key: bool = False,
@@ -194,7 +215,7 @@ def attribute(
 ) -> Any:
     """Declare an attribute; its type is the annotation: ``subject: Attr[str] = attribute(min_length=1)``.
 
-    See Attribute and Constraints for what the words mean. Returns Any, as a field specifier must (PEP 681).
+    See Attribute and Constraints for what the words mean. To type checkers it is a field specifier (PEP 681).
     """
     constraints = Constraints(
         min_length=min_length,
