@@ -7,81 +7,15 @@ import sys
 import threading
 import time
 import types
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from queue import Queue
 
 import pytest
+from supervised import PATIENCE, START, Sweep, declare, latest, scripted
 
-from resourcekit import Attr, Domain, Resource, attribute, context
-from resourcekit.errors import DeclarationError, InvalidArgument, WrongColour
-from resourcekit.extending import Extension, Service, ServiceContext, ambient_context, current_clock
+from resourcekit import Domain, context
+from resourcekit.extending import ServiceContext, ambient_context, current_clock
 from resourcekit.supervisor import Scheduling, ServiceStatus, Supervisor
-from resourcekit.testing.clock import ManualClock
-
-START = datetime(2030, 1, 1, tzinfo=UTC)
-PATIENCE = 10
-"""Seconds of real time after which a test gives up; none waits that long when all is well."""
-
-latest = Scheduling(uniform=lambda _low, high: high)
-"""Chance always takes the longest pause."""
-
-
-class Keyed(Resource, abstract=True):
-    id: Attr[int] = attribute(primary_key=True)
-
-
-class Sweep(Service):
-    """Returns what the test puts in, or raises it."""
-
-    outcomes: list[object]
-
-    def __init__(self) -> None:
-        self.outcomes = []
-
-    def interval(self, options):
-        return timedelta(hours=12)
-
-    async def run(self, context: ServiceContext) -> object:
-        outcome = self.outcomes.pop(0) if self.outcomes else "done"
-        if isinstance(outcome, BaseException):
-            raise outcome
-        return outcome(context) if callable(outcome) else outcome
-
-
-def declare(*services: type[Service], name: str = "Ticket", domain: Domain | None = None) -> type[Resource]:
-    """Return a resource that has these services."""
-
-    class Sweeping(Extension):
-        pass
-
-    Sweeping.services = services
-    options = {"domain": domain or Domain("d"), "extensions": [Sweeping]}
-    return types.new_class(name, (Keyed,), options, lambda body: body.update(__module__=__name__))
-
-
-def scripted(*outcomes: object, name: str = "") -> type[Service]:
-    """A service whose first runs have these outcomes."""
-
-    class Scripted(Sweep):
-        def __init__(self) -> None:
-            self.outcomes = list(outcomes)
-
-    Scripted.name = name or "Sweep"
-    return Scripted
-
-
-@pytest.fixture
-def clock() -> Iterator[ManualClock]:
-    """Time that stands still until the test moves it."""
-    with ManualClock(START) as moved:
-        yield moved
-
-
-@pytest.fixture
-def runs() -> Queue[ServiceStatus]:
-    """The runs that ended, as ``on_run`` tells of them."""
-    return Queue()
 
 
 def test_first_run_comes_within_a_minute_of_the_start(clock, runs):
@@ -360,96 +294,6 @@ def test_an_onlooker_that_fails_changes_nothing(clock):
         assert (2, 0) == ((status := seen.get(timeout=PATIENCE)).runs, status.failures)
 
 
-def test_run_now_returns_the_results_by_name():
-    """Without a start, too, each service of the resource runs once, in this thread."""
-    ticket = declare(scripted("a", name="one"), scripted("b", name="two"))
-    supervisor = Supervisor(ticket)
-
-    assert {"one": "a", "two": "b"} == supervisor.run_now(ticket)
-    assert [("stopped", 1), ("stopped", 1)] == [(status.state, status.runs) for status in supervisor.status()]
-
-
-def test_run_now_raises_what_a_service_raises_after_all_have_run():
-    """One error comes as itself, several as a group; each run is recorded."""
-    one = declare(scripted(ValueError("a"), name="one"), scripted("b", name="two"))
-    two = declare(scripted(ValueError("a"), name="one"), scripted(OSError("b"), name="two"), name="Other")
-    supervisor = Supervisor(one, two)
-
-    with pytest.raises(ValueError, match="a"):
-        supervisor.run_now(one)
-    with pytest.raises(ExceptionGroup) as caught:
-        supervisor.run_now(two)
-    assert [ValueError, OSError] == [type(error) for error in caught.value.exceptions]
-    assert ["ValueError", "", "ValueError", "OSError"] == [status.last_error for status in supervisor.status()]
-
-
-def test_run_now_moves_the_next_run(clock, runs):
-    """After a run by hand the next one comes an interval later."""
-    ticket = declare(Sweep)
-    with Supervisor(ticket, on_run=runs.put, scheduling=latest) as supervisor:
-        clock.advance(seconds=30)
-        supervisor.run_now(ticket)
-
-        assert START + timedelta(hours=12, seconds=30) == runs.get(timeout=PATIENCE).next_due
-
-
-def test_run_now_that_fails_is_tried_again_soon(clock, runs):
-    """A failed run by hand wakes the worker, which tries again after a short pause, not at the old moment."""
-    ticket = declare(scripted("fine", OSError(), "again"))
-    with Supervisor(ticket, on_run=runs.put, scheduling=latest) as supervisor:
-        clock.advance(seconds=60)
-        runs.get(timeout=PATIENCE)
-        with pytest.raises(OSError):
-            supervisor.run_now(ticket)
-        runs.get(timeout=PATIENCE)
-        clock.advance(seconds=1)
-
-        assert "again" == runs.get(timeout=PATIENCE).last_result
-
-
-def test_run_now_waits_for_the_run_that_is_going_on(clock):
-    """Two runs of one service never overlap, wherever they come from."""
-    going_on, end, order = threading.Event(), threading.Event(), []
-
-    def slow(_: ServiceContext) -> None:
-        going_on.set()
-        end.wait(PATIENCE)
-        order.append("scheduled")
-
-    ticket = declare(scripted(slow, lambda _: order.append("by hand")))
-    with Supervisor(ticket) as supervisor:
-        clock.advance(seconds=60)
-        going_on.wait(PATIENCE)
-        by_hand = threading.Thread(target=supervisor.run_now, args=(ticket,))
-        by_hand.start()
-        end.set()
-        by_hand.join(PATIENCE)
-
-    assert ["scheduled", "by hand"] == order
-
-
-def test_a_run_cannot_wait_for_itself():
-    """``run_now`` inside the very run it would wait for is refused instead of hanging."""
-    found: list[object] = []
-
-    def inner(_: ServiceContext) -> None:
-        found.append(supervisor.run_now(ticket))
-
-    ticket = declare(scripted(inner))
-    supervisor = Supervisor(ticket)
-
-    with pytest.raises(WrongColour):
-        supervisor.run_now(ticket)
-
-
-def test_run_now_refuses_what_is_not_supervised():
-    """The error names what is."""
-    supervisor = Supervisor(declare(Sweep))
-
-    with pytest.raises(InvalidArgument, match="Ticket"):
-        supervisor.run_now(Keyed)
-
-
 def test_stop_inside_a_service_does_not_wait_for_itself(clock, runs):
     """A service may end its own supervisor."""
     supervisor = Supervisor(declare(scripted(lambda _: supervisor.stop(PATIENCE))), on_run=runs.put)
@@ -458,79 +302,6 @@ def test_stop_inside_a_service_does_not_wait_for_itself(clock, runs):
 
     assert runs.get(timeout=PATIENCE).last_result is True
     assert "stopped" == supervisor.state
-
-
-def test_nothing_named_says_what_to_write():
-    """``Supervisor()`` is an error with an example."""
-    with pytest.raises(DeclarationError, match=r"Supervisor\(accounts\)") as caught:
-        Supervisor()
-
-    assert "RK070" == caught.value.code
-
-
-def test_each_target_must_bring_a_service():
-    """A domain without resources is RK071; a resource without services RK074, also beside one that has some."""
-    plain = types.new_class("Plain", (Keyed,), {"domain": Domain("plain")}, lambda body: body.update(__module__=__name__))
-
-    with pytest.raises(DeclarationError) as empty:
-        Supervisor(Domain("empty"))
-    with pytest.raises(DeclarationError) as idle:
-        Supervisor(declare(Sweep), plain)
-    assert ("RK071", "RK074") == (empty.value.code, idle.value.code)
-    assert "empty" in str(empty.value)
-    assert "Plain" in str(idle.value)
-
-
-@pytest.mark.parametrize("interval", [timedelta(milliseconds=999), timedelta(0), 3600, None])
-def test_an_interval_under_a_second_is_refused(interval):
-    """RK075 comes when the supervisor is made, not when the service would have run."""
-
-    class Hasty(Sweep):
-        def interval(self, options):
-            return interval
-
-    with pytest.raises(DeclarationError) as caught:
-        Supervisor(declare(Hasty))
-
-    assert "RK075" == caught.value.code
-
-
-def test_an_endless_interval_is_no_overflow(clock, runs):
-    """The longest timedelta there is can be waited for, and is shown as the last moment there is."""
-
-    class Rare(Sweep):
-        def interval(self, options):
-            return timedelta.max
-
-    with Supervisor(declare(Rare), on_run=runs.put):
-        clock.advance(seconds=60)
-
-        assert datetime.max.replace(tzinfo=UTC) == runs.get(timeout=PATIENCE).next_due
-
-
-def test_first_run_falls_within_a_short_interval():
-    """A service that runs each ten seconds does not wait a minute for its first run."""
-    assert (110.0, 160.0) == (latest.first(100.0, 10.0), latest.first(100.0, 3600.0))
-
-
-def test_retries_double_up_to_the_interval():
-    """The longest pause is 1, 2, 4, ... seconds, and never more than an interval, however many failures there were."""
-    pauses = [latest.after_failure(0.0, failures, 60.0) for failures in (1, 2, 3, 6, 7, 5000)]
-
-    assert [1.0, 2.0, 4.0, 32.0, 60.0, 60.0] == pauses
-
-
-def test_retries_have_full_jitter():
-    """The pause is drawn from zero up."""
-    drawn: list[tuple[float, float]] = []
-    Scheduling(uniform=lambda low, high: drawn.append((low, high)) or low).after_failure(0.0, 4, 60.0)
-
-    assert [(0.0, 8.0)] == drawn
-
-
-def test_a_run_that_took_too_long_is_followed_at_once():
-    """A run longer than its interval is not late for a second one of its past."""
-    assert (12.0, 30.0) == (latest.after_success(2.0, 5.0, 10.0), latest.after_success(2.0, 30.0, 10.0))
 
 
 FORKED = """
