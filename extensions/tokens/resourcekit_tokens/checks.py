@@ -1,15 +1,21 @@
-"""What ``doctor`` looks for on a token resource. It knows keys, and asks no store."""
+"""What ``doctor`` looks for on a token resource. It changes nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import timedelta
+from importlib.metadata import version
 from typing import Any
 
-from resourcekit.errors import DeclarationError
-from resourcekit.extending import Check, Finding, ResourceInfo, registered
+from resourcekit import utc_now
+from resourcekit.errors import DataLayerError, DeclarationError
+from resourcekit.extending import Aggregate, Check, Finding, ResourceInfo, registered
 from resourcekit_tokens.options import TokenOptions
+from resourcekit_tokens.tokens import tokens_of
 
 __all__ = ["CHECKS"]
+
+_LEAST_PYJWT = (2, 15, 1)
 
 
 class KeysAreKnown(Check):
@@ -90,6 +96,50 @@ class MarginsAreSound(Check):
         return findings
 
 
+class SomebodySweeps(Check):
+    """Expired records go, and by a clock that can be trusted."""
+
+    async def check(self, info: ResourceInfo, options: TokenOptions) -> Iterable[Finding]:
+        """Find records that should have gone two sweeps ago, and a store whose clock is not this system's."""
+        tokens = tokens_of(_resource_of(info))
+        plan = tokens.runtime.plan(("tokens", "oldest"), lambda: Aggregate("min", field="expires_at"))
+        try:
+            apart = abs(await tokens.store.now() - utc_now())
+            oldest = await tokens.store.aggregate(plan, {})
+        except DataLayerError:
+            return []  # what is wrong with a store is told by its own health
+        findings: list[Finding] = []
+        if apart > max(options.clock_skew, timedelta(seconds=1)):
+            what = f"the clocks of the store and of this system are {apart.total_seconds():.0f} s apart"
+            why = "Beyond clock_skew a token is accepted after its record was swept; beyond five minutes no sweep runs."
+            findings.append(_finding("RK236", info, what, why, "Let both follow the same time server.", "error"))
+        overdue = utc_now() - options.margin - 2 * options.expunge_interval
+        if oldest is not None and oldest < overdue:
+            what = f"records that expired on {oldest:%Y-%m-%d} are still there, although a sweep is due every {options.expunge_interval}"
+            why = "Nobody sweeps this resource, or its sweeps fail: the table grows without end."
+            cure = (
+                "Run a Supervisor in your program, or resourcekit expunge from cron; resourcekit supervise shows why sweeps fail."
+            )
+            findings.append(_finding("RK235", info, what, why, cure, "warning"))
+        return findings
+
+
+class LibraryIsSound(Check):
+    """PyJWT reads tokens as strictly as the promises need."""
+
+    async def check(self, info: ResourceInfo, options: TokenOptions) -> Iterable[Finding]:
+        """Find a PyJWT that is too old; one with an open advisory in our range is excluded in pyproject.toml."""
+        there = version("pyjwt")
+        if tuple(int(part) for part in there.split(".")[:3] if part.isdigit()) >= _LEAST_PYJWT:
+            return []
+        what, why = f"PyJWT {there} is installed", "Versions before 2.15.1 have known advisories."
+        return [_finding("RK237", info, what, why, "pip install 'pyjwt>=2.15.1'", "error")]
+
+
+def _resource_of(info: ResourceInfo) -> Any:
+    return next(resource for resource in registered() if resource.__info__ is info)
+
+
 def _options_of(resource: Any) -> TokenOptions | None:
     return next((value for value in resource.__info__.extensions.values() if isinstance(value, TokenOptions)), None)
 
@@ -100,4 +150,4 @@ def _finding(code: str, info: ResourceInfo, what: str, why: str, cure: str, leve
     )
 
 
-CHECKS: tuple[type[Check], ...] = (KeysAreKnown, KeysAreItsOwn, MarginsAreSound)
+CHECKS: tuple[type[Check], ...] = (KeysAreKnown, KeysAreItsOwn, MarginsAreSound, SomebodySweeps, LibraryIsSound)

@@ -5,9 +5,10 @@ from datetime import timedelta
 
 import pytest
 
-from resourcekit import Domain, Resource
+from resourcekit import Domain, Resource, info
 from resourcekit.data_layers import SQL, Memory
 from resourcekit.doctor import doctor
+from resourcekit.testing import ManualClock
 from resourcekit_tokens import JWT, SigningKey, TokenResource
 
 LIFE = timedelta(days=30)
@@ -101,6 +102,26 @@ def test_a_key_shared_by_rotation_is_found(sound, drawn):
 def test_a_clock_skew_of_zero_is_found(sound, drawn):
     """No two hosts have the same time."""
     assert ["RK233"] == found(sound, TokenResource(jwt=JWT(drawn), clock_skew=timedelta(0)))
+
+
+@pytest.mark.parametrize(("days", "ids"), [(2, []), (31, ["RK235"])])
+def test_records_that_nobody_sweeps_are_found(sound, drawn, days, ids):
+    """What expired longer ago than two intervals, and is still there, tells that no sweep comes."""
+
+    class Token(
+        Resource,
+        domain=Domain("swept"),
+        data_layer=sound("swept"),
+        extensions=[TokenResource(jwt=JWT(drawn), expunge_interval=timedelta(days=10))],
+    ):
+        """Tokens."""
+
+    info(Token).options["domain"].create_storage()
+    with ManualClock() as clock:
+        Token.revoke_jti("a", expires_at=clock.now() + timedelta(days=1))
+        clock.advance(days=days)
+
+        assert ids == [finding.id for finding in doctor(Token)]
 
 
 def test_missing_tables_are_found(tmp_path, drawn):
