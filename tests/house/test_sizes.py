@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import ast
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+OURS = ("resourcekit", "extensions", "examples", "docs", "tests")
+LONGEST_FILE, LONGEST_FUNCTION = 400, 40
+
+EXCUSED = {
+    "examples/helpdesk.py:main": "a day at a help desk, read from top to bottom",
+    "examples/swap_data_layer.py:story": "one story, told over two data layers",
+    "tests/conformance/tokens/test_promise_quiet.py:test_no_function_tells_a_token_or_a_jti": "calls every function of the extension once",
+    "tests/conformance/redis/test_redis_faults.py": "waits to be parted: time to live and clusters are chapters of their own",
+}
+"""Files and functions that may be longer, each with the reason."""
+
+
+def files(*folders: str) -> list[Path]:
+    """Return the Python files below folders of the project."""
+    return sorted(file for folder in folders for file in (ROOT / folder).rglob("*.py"))
+
+
+def named(file: Path) -> str:
+    """Return a file's path from the root of the project."""
+    return file.relative_to(ROOT).as_posix()
+
+
+def functions(file: Path) -> Iterator[tuple[str, int]]:
+    """Yield each function of a file with its length in lines, its docstring not counted."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            doc = node.body[0] if ast.get_docstring(node) is not None else None
+            lines = (node.end_lineno or 0) - node.lineno + 1
+            yield node.name, lines - (0 if doc is None else (doc.end_lineno or 0) - doc.lineno + 1)
+
+
+def test_no_file_is_too_long():
+    """A file has one idea; one of more than 400 lines has a second one to be found."""
+    long = {named(file): len(file.read_text(encoding="utf-8").splitlines()) for file in files(*OURS)}
+
+    assert {} == {name: lines for name, lines in long.items() if lines > LONGEST_FILE and name not in EXCUSED}
+
+
+def test_no_function_is_too_long():
+    """A function fits on a screen: at most 40 lines, without its docstring."""
+    long = {
+        f"{named(file)}:{name}": lines for file in files(*OURS) for name, lines in functions(file) if lines > LONGEST_FUNCTION
+    }
+
+    assert {} == {name: lines for name, lines in long.items() if name not in EXCUSED}
+
+
+def test_whatever_is_excused_needs_it():
+    """An excuse goes when its reason does."""
+    long = {named(file) for file in files(*OURS) if len(file.read_text(encoding="utf-8").splitlines()) > LONGEST_FILE}
+    long |= {f"{named(file)}:{name}" for file in files(*OURS) for name, lines in functions(file) if lines > LONGEST_FUNCTION}
+
+    assert set() == EXCUSED.keys() - long
+
+
+@pytest.mark.parametrize("folder", ["resourcekit", "extensions", "examples", "docs"])
+def test_every_module_says_what_it_is(folder):
+    """A module opens with a docstring, a package's ``__init__`` too."""
+    silent = [named(file) for file in files(folder) if not ast.get_docstring(ast.parse(file.read_text(encoding="utf-8")))]
+
+    assert [] == silent
+
+
+def test_names_of_test_files_are_unique():
+    """Tests are no packages, so two files of one name would hide each other."""
+    names = Counter(file.name for file in files("tests") if file.name != "conftest.py")
+
+    assert [] == [name for name, times in names.items() if times > 1]
