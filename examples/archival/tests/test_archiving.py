@@ -213,6 +213,8 @@ def test_without_a_destroy_there_is_nothing_to_archive() -> None:
         class Note(Resource, domain=Domain("none"), extensions=["archival"]):
             id: Attr[int] = attribute(primary_key=True)
 
+        _ = Note
+
     assert [("ARCHIVAL01", "Declare one: remove = destroy().")] == [(error.code, error.hint) for error in errors]
 
 
@@ -226,6 +228,8 @@ def test_names_that_mean_something_else_are_refused_together() -> None:
             unarchive = create()
             remove = destroy()
 
+        _ = Note
+
     assert [("ARCHIVAL02", "archived_at"), ("ARCHIVAL02", "unarchive")] == [(error.code, error.path[-1]) for error in errors]
     assert all("test_archiving.py" in error.origin for error in errors)
 
@@ -238,6 +242,8 @@ def test_an_excluded_action_must_exist() -> None:
             id: Attr[int] = attribute(primary_key=True)
             remove = destroy()
             purge = destroy()
+
+        _ = Note
 
     assert [("ARCHIVAL03", "Did you mean 'purge'?")] == [(error.code, error.hint) for error in errors]
 

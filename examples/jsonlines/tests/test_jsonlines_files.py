@@ -176,7 +176,7 @@ def test_the_loop_goes_on_while_a_writer_waits(folder: Path) -> None:
     lock = folder.joinpath("Note.lock").open("a")  # closed below, while a write waits
     fcntl.flock(lock, fcntl.LOCK_EX)
 
-    async def work() -> int:
+    async def work() -> Any:
         writing = asyncio.ensure_future(note.write.aio(id=1))
         while threading.active_count() < 2:  # noqa: ASYNC110  # the store has no event for it
             await asyncio.sleep(0)
