@@ -80,7 +80,7 @@ from resourcekit.plugins import hookimpl
 from resourcekit.resource import Resource as Template
 from resourcekit.resource import registered
 from resourcekit.resource_info import ResourceInfo
-from resourcekit.telemetry import count, logger
+from resourcekit.telemetry import Measure, count, logger, measure
 
 __all__ = [
     "Action",
@@ -122,6 +122,7 @@ __all__ = [
     "Kind",
     "Lease",
     "MaybeRecordFunction",
+    "Measure",
     "OnConflict",
     "Operation",
     "Options",
@@ -174,6 +175,7 @@ __all__ = [
     "in_colour",
     "logger",
     "maybe_record_function",
+    "measure",
     "named",
     "off_loop",
     "option",

@@ -8,9 +8,24 @@ from __future__ import annotations
 import logging
 from collections import Counter
 
-__all__ = ["count", "counts", "logger"]
+import attrs
 
-_counts: Counter[tuple[str, tuple[tuple[str, str], ...]]] = Counter()
+__all__ = ["Measure", "count", "counts", "logger", "measure", "measures"]
+
+Labels = tuple[tuple[str, str], ...]
+
+
+@attrs.frozen
+class Measure:
+    """Something that is counted: its name, what it counts, and in which unit (as OpenTelemetry writes units)."""
+
+    name: str
+    doc: str
+    unit: str = "1"
+
+
+_measures: dict[str, Measure] = {}
+_counts: Counter[tuple[str, Labels]] = Counter()
 
 
 def logger(part: str) -> logging.Logger:
@@ -18,11 +33,21 @@ def logger(part: str) -> logging.Logger:
     return logging.getLogger(f"resourcekit.{part}")
 
 
-def count(name: str, **labels: str) -> None:
-    """Count that something happened, by name and labels; few of both, and never a value of a record."""
-    _counts[name, tuple(sorted(labels.items()))] += 1
+def measure(name: str, doc: str, unit: str = "1") -> Measure:
+    """Announce something that will be counted, once, where its module is imported."""
+    return _measures.setdefault(name, Measure(name, doc, unit))
 
 
-def counts() -> dict[tuple[str, tuple[tuple[str, str], ...]], int]:
-    """Return how often each thing happened in this process."""
+def count(what: Measure, by: float = 1, **labels: str) -> None:
+    """Count that something happened; few labels, and never a value of a record."""
+    _counts[what.name, tuple(sorted(labels.items()))] += by  # type: ignore[assignment]  # seconds are counted as well
+
+
+def measures() -> tuple[Measure, ...]:
+    """Return all that was announced."""
+    return tuple(_measures.values())
+
+
+def counts() -> dict[tuple[str, Labels], float]:
+    """Return how much of each was counted in this process, by name and labels."""
     return dict(_counts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
 
@@ -15,6 +16,7 @@ __all__ = [
     "RecordsFunction",
     "ResourceFunction",
     "function",
+    "functions",
     "maybe_record_function",
     "record_function",
     "records_function",
@@ -47,6 +49,14 @@ class Bound(Generic[P, T]):
         return f"<function {self._resource.__name__}.{self._function.__name__}>"
 
 
+_functions: weakref.WeakSet[Function] = weakref.WeakSet()
+
+
+def functions() -> tuple[Function, ...]:
+    """Return all functions that were made, for whoever wants to look on."""
+    return tuple(_functions)
+
+
 class Function:
     """A function over a resource, written once as ``async def f(resource, ...)``, in every spelling.
 
@@ -59,6 +69,7 @@ class Function:
         self.function = function
         self.__name__, self.__doc__ = function.__name__, function.__doc__
         self.__wrapped__ = function
+        _functions.add(self)
 
     def __get__(self, record: object, owner: type[Any]) -> Any:
         """Return the function, bound to the class."""

@@ -7,13 +7,15 @@ from typing import Any
 
 from resourcekit import utc_now
 from resourcekit.errors import ResourcekitError
-from resourcekit.extending import count, function, logger, run_action
+from resourcekit.extending import count, function, logger, measure, run_action
 from resourcekit_tokens.errors import InvalidToken
 from resourcekit_tokens.keyspace import refused_jti
 from resourcekit_tokens.reading import lives_too_long, past_tolerance, vouched
 from resourcekit_tokens.tokens import Tokens, tokens_of
 
 __all__ = ["is_revoked", "jti_revoked", "token_revoked"]
+
+_FAILED_CLOSED = measure("resourcekit.tokens.failed_closed", "Checks that could not be answered, and said revoked, by cause.")
 
 
 async def is_revoked(
@@ -97,6 +99,6 @@ def _refuse(resource: Any, error: Exception) -> bool:
     if isinstance(error, ResourcekitError) and isinstance(error, TypeError):
         raise error
     cause = type(error).__name__
-    count("resourcekit.tokens.failed_closed", cause=cause)
+    count(_FAILED_CLOSED, cause=cause)
     logger("tokens").error("a check of %s could not be answered (%s); the answer is revoked", resource.__name__, cause)
     return True

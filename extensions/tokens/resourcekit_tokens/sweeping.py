@@ -21,8 +21,10 @@ from resourcekit.extending import (
     ServiceContext,
     action_of,
     all_of,
+    count,
     current_clock,
     function,
+    measure,
     records_function,
     run_action,
 )
@@ -36,6 +38,10 @@ __all__ = ["Expunger", "expunge_expired", "read_expired"]
 
 _APART = timedelta(minutes=5)
 """How far two clocks may disagree before a sweep refuses to trust either (P7)."""
+
+_RECORDS = measure("resourcekit.tokens.swept.records", "Records that sweeps removed.")
+_BATCHES = measure("resourcekit.tokens.swept.batches", "Batches of sweeps, each a transaction of its own.")
+_SECONDS = measure("resourcekit.tokens.swept.seconds", "Time that sweeps took.", "s")
 
 Progress = Callable[[ExpungeResult], object]
 
@@ -99,8 +105,12 @@ async def sweep(
         plan = tokens.runtime.plan(("tokens", "due"), lambda: Aggregate("count", due))
         return ExpungeResult(int(await tokens.store.aggregate(plan, params)), 0, time.perf_counter() - began)
     result = ExpungeResult()
+    name = tokens.resource.__name__
     async for removed in _batches(tokens, due, params, batch_size):
-        result = ExpungeResult(result.removed + removed, result.batches + 1, time.perf_counter() - began)
+        result, before = ExpungeResult(result.removed + removed, result.batches + 1, time.perf_counter() - began), result
+        count(_RECORDS, removed, resource=name)
+        count(_BATCHES, resource=name)
+        count(_SECONDS, result.seconds - before.seconds, resource=name)
         if on_progress is not None:
             on_progress(result)
         if (limit is not None and result.removed >= limit) or (proceed is not None and not await proceed()):
@@ -160,8 +170,8 @@ async def _record_by_record(tokens: Tokens, due: Expression, params: dict[str, A
         page = await expired.filter(Field("jti") > page[-1].jti).all.aio()
     # Cut-offs and ended families are no records of anybody's, so no action meets them.
     own = tokens.runtime.plan(("tokens", "sweep own"), lambda: DeleteInBatches(all_of(due, ~not_reserved())))
-    async for count in tokens.store.delete_in_batches(own, params, size=size):
-        yield count
+    async for removed in tokens.store.delete_in_batches(own, params, size=size):
+        yield removed
 
 
 class Expunger(Service):

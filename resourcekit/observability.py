@@ -1,0 +1,106 @@
+"""OpenTelemetry metrics and spans, for programs that want them: ``pip install 'resourcekit[opentelemetry]'``.
+
+``instrument()`` wraps the functions of extensions where they are kept; until it is called nothing of it is on any path.
+
+============================== ================== =======================================================================
+metric                         unit, kind         labels
+============================== ================== =======================================================================
+``resourcekit.calls``          1, counter         ``function``, ``resource``, ``outcome``
+``resourcekit.call.duration``  s, histogram       ``function``, ``resource``
+what extensions announce       as announced       as announced; see the reference
+============================== ================== =======================================================================
+
+``outcome``: ``"true"`` or ``"false"`` of a check, ``"ok"``, or the name of the exception's type. Each call is a span
+``Resource.function`` with the same attributes. None of it ever holds a value of a record, a key or a token (P9).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Coroutine, Iterable
+from functools import wraps
+from typing import TYPE_CHECKING, Any
+
+from resourcekit.engine.functions import Function, functions
+from resourcekit.telemetry import Measure, counts, measures
+
+if TYPE_CHECKING:
+    from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
+    from opentelemetry.trace import TracerProvider
+
+__all__ = ["instrument"]
+
+_SCOPE = "resourcekit"
+
+
+def instrument(
+    *, meter_provider: MeterProvider | None = None, tracer_provider: TracerProvider | None = None
+) -> Callable[[], None]:
+    """Report calls and counts to OpenTelemetry; returns a function that ends it.
+
+    meter_provider, tracer_provider: the global ones unless given. Call it after the modules that declare resources are
+    imported. Raises ImportError, with what to install, where OpenTelemetry's API is missing.
+    """
+    try:
+        from opentelemetry import metrics, trace
+    except ModuleNotFoundError as missing:
+        msg = "observability needs OpenTelemetry's API: pip install 'resourcekit[opentelemetry]'"
+        raise ImportError(msg) from missing
+    meter = (meter_provider or metrics.get_meter_provider()).get_meter(_SCOPE)
+    tracer = (tracer_provider or trace.get_tracer_provider()).get_tracer(_SCOPE)
+    calls = meter.create_counter("resourcekit.calls", "1", "Calls of extension functions.")
+    durations = meter.create_histogram("resourcekit.call.duration", "s", "How long calls of extension functions took.")
+    for what in measures():
+        meter.create_observable_counter(what.name, [_reader(what)], what.unit, what.doc)
+
+    def report(function: str, resource: Any, outcome: str, seconds: float) -> None:
+        labels = {"function": function, "resource": getattr(resource, "__name__", "?")}
+        calls.add(1, {**labels, "outcome": outcome})
+        durations.record(seconds, labels)
+
+    wrapped = [(function, function.function) for function in functions()]
+    for function, body in wrapped:
+        function.function = _observed(function, body, tracer, report)
+
+    def undo() -> None:
+        for function, body in wrapped:
+            function.function = body
+
+    return undo
+
+
+def _observed(
+    function: Function, body: Callable[..., Coroutine[Any, Any, Any]], tracer: Any, report: Callable[[str, Any, str, float], None]
+) -> Callable[..., Coroutine[Any, Any, Any]]:
+    name = function.__name__
+
+    @wraps(body)
+    async def observed(resource: Any, *args: Any, **kwargs: Any) -> Any:
+        began = time.perf_counter()
+        outcome = "ok"
+        span_name = f"{getattr(resource, '__name__', '?')}.{name}"
+        # An exception's text may come from a user's code, so only its type is told.
+        with tracer.start_as_current_span(span_name, record_exception=False, set_status_on_exception=False) as span:
+            try:
+                result = await body(resource, *args, **kwargs)
+            except BaseException as error:
+                outcome = type(error).__name__
+                raise
+            else:
+                if isinstance(result, bool):
+                    outcome = str(result).lower()
+                return result
+            finally:
+                span.set_attribute("resourcekit.outcome", outcome)
+                report(name, resource, outcome, time.perf_counter() - began)
+
+    return observed
+
+
+def _reader(what: Measure) -> Callable[[CallbackOptions], Iterable[Observation]]:
+    def read(options: CallbackOptions) -> Iterable[Observation]:
+        from opentelemetry.metrics import Observation
+
+        return [Observation(value, dict(labels)) for (name, labels), value in counts().items() if name == what.name]
+
+    return read
