@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import attrs
 
 from resourcekit import utc_now
-from resourcekit.errors import SerializationFailure
+from resourcekit.errors import InvalidArgument, SerializationFailure
 from resourcekit.extending import (
     Expression,
     Field,
@@ -268,7 +268,7 @@ def tokens_of(resource: Any) -> Tokens:
     """Return the working side of a token resource. Raises NotATokenResource for anything else."""
     try:
         runtime = runtime_of(resource)
-    except AttributeError:
+    except InvalidArgument:  # no resource at all, or an abstract one
         name = getattr(resource, "__name__", type(resource).__name__)
         raise NotATokenResource(f"{name} is no token resource; add extensions=[TokenResource].") from None
     return runtime.keep("tokens", lambda: _compile(runtime))
