@@ -2,7 +2,8 @@
 
 pytest loads it wherever resourcekit is installed (entry point group ``pytest11``), under the name of this module, so
 that naming it again, by ``-p`` or ``pytest_plugins``, changes nothing, and ``-p no:resourcekit.testing.plugin`` leaves it
-out. Because it is loaded at every start, it imports nothing but pytest: all else waits until a test asks for it.
+out. Because it is loaded at every start, it imports nothing but pytest: all else waits until a test asks for it. Where a
+project loads no plugins by itself, ``pytest_plugins = ["resourcekit.testing.plugin"]`` in ``conftest.py`` turns it on.
 """
 
 from __future__ import annotations

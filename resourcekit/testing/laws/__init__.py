@@ -34,10 +34,8 @@ class DataLayerLaws(ValueLaws, WriteLaws, ConflictLaws, QueryLaws, TransactionLa
     A law binds up to three resources to the layer, so a layer that takes the name of its storage must make one from
     the resource's name, as long as none is given.
 
-    A law for which the layer lacks a capability is skipped. Name the plugin in ``conftest.py``, and the end of the run
-    lists those laws::
-
-        pytest_plugins = ["resourcekit.testing.plugin"]
+    A law for which the layer lacks a capability is skipped, and the end of the run lists those laws; see
+    ``resourcekit.testing.plugin``.
 
     One chapter is run by ``pytest -k "sweep"``, one colour by ``pytest -k "async"``. Needs pytest and hypothesis.
     """
