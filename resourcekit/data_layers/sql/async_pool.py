@@ -20,7 +20,8 @@ T = TypeVar("T")
 _MOST = 8
 """Connections of one loop; each of an SQLite database has a thread."""
 
-_ending: set[asyncio.Task[None]] = set()
+_ending: set[asyncio.Future[Any]] = set()
+"""Work that goes on though its caller was cancelled; a loop itself would forget it."""
 
 
 def _sleep(seconds: float) -> None:
@@ -86,11 +87,30 @@ class LoopPool:
     async def take(self) -> AsyncLink:
         """Return a connection; waits while all are in use."""
         await self._places.acquire()
+        if self.idle:
+            return self.idle.pop()
+        # A task of its own: a driver that is interrupted while it connects loses what it has opened so far.
+        opening = asyncio.ensure_future(self._open())
         try:
-            return self.idle.pop() if self.idle else await self._open()
+            return await asyncio.shield(opening)
         except BaseException:
             self._places.release()
+            if not opening.done():
+                _ending.add(opening)
+                opening.add_done_callback(self._opened_for_nobody)
             raise
+
+    def _opened_for_nobody(self, opening: asyncio.Future[AsyncLink]) -> None:
+        """Keep a connection whose task was cancelled while it was opened."""
+        _ending.discard(opening)
+        if opening.cancelled() or opening.exception() is not None:
+            return
+        if self._keep:
+            self.idle.append(opening.result())
+        else:
+            ending = asyncio.ensure_future(opening.result().keeper.close())
+            _ending.add(ending)
+            ending.add_done_callback(_ending.discard)
 
     async def put(self, link: AsyncLink, *, broken: bool = False) -> None:
         """Give a connection back, in autocommit mode, or broken."""
@@ -109,8 +129,9 @@ class LoopPool:
             # A loop that ends closes its async generators: the one place from which connections can still be closed.
             self._watch = self._until_the_end()
             await anext(self._watch)
-        keeper = await (await self._engine.connect()).execution_options(isolation_level="AUTOCOMMIT")
+        keeper = await self._engine.connect()
         try:
+            await keeper.execution_options(isolation_level="AUTOCOMMIT")
             link = await keeper.run_sync(lambda connection: AsyncLink.of(self._room, keeper, connection))
             await link.work(self._room.open, self._patience)
         except BaseException:

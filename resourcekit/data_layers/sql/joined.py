@@ -74,6 +74,7 @@ class joined:  # noqa: N801  # a context manager, named as it is used: with join
             msg = "use async with for an async session or connection"
             raise InvalidArgument(msg)
         connection = given.connection() if isinstance(given, Session) else given
+        _begin(connection)
         link = Link(repos[0].room, connection.connection.dbapi_connection, connection, is_guest=True)
         _prepare(link, repos[0])
         self._open(link, connection, repos)
@@ -90,6 +91,7 @@ class joined:  # noqa: N801  # a context manager, named as it is used: with join
             msg = "use with for a sync session or connection"
             raise InvalidArgument(msg)
         keeper = await given.connection() if isinstance(given, AsyncSession) else given
+        await keeper.run_sync(_begin)
         link = await keeper.run_sync(lambda connection: AsyncLink.of(repos[0].room, keeper, connection, is_guest=True))
         await link.work(_prepare, repos[0])
         self._open(link, keeper.sync_connection or _none(), repos)
@@ -102,6 +104,12 @@ class joined:  # noqa: N801  # a context manager, named as it is used: with join
 def _none() -> sa.Connection:
     msg = "the connection is closed"
     raise InvalidArgument(msg)
+
+
+def _begin(connection: sa.Connection) -> None:
+    """Let SQLAlchemy know of the transaction: where it had begun none, its commit would do nothing."""
+    if not connection.in_transaction():
+        connection.begin()
 
 
 def _prepare(link: Link, repo: Repo) -> None:

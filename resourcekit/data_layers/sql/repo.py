@@ -158,7 +158,7 @@ def read_url(given: str | URL) -> URL:
         ) from None
     if url.get_backend_name() == "sqlite":
         database = url.database or ""
-        if database in ("", ":memory:") or "mode=memory" in database or ":memory:" in database:
+        if not database or ":memory:" in database or "mode=memory" in database or url.query.get("mode") == "memory":
             raise DeclarationError(
                 "RK101",
                 "an SQLite database in memory would be another one for each connection",

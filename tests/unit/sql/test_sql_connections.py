@@ -1,0 +1,213 @@
+"""How connections are kept: one a thread, a few a loop, and given back clean whatever happened on them."""
+
+import asyncio
+import threading
+from datetime import timedelta
+
+import pytest
+
+from resourcekit import query, transaction
+from resourcekit.errors import Timeout
+
+SHORT = timedelta(milliseconds=100)
+
+
+class Planned(Exception):
+    """What goes wrong in these tests."""
+
+
+def idle(repo):
+    """Return how many connections for sync calls nobody uses."""
+    return len(repo.sync_pool.links())
+
+
+def test_a_thread_keeps_one_connection(repo, declare):
+    """Many calls of one thread are made on the connection of the first one."""
+    note = declare(repo)
+    link = repo.sync_pool.links()[0]
+    for number in range(20):
+        note.write(key=str(number))
+        query(note).count()
+
+    assert [link] == repo.sync_pool.links()
+
+
+def test_a_call_inside_a_stream_gets_a_connection_of_its_own(repo, declare):
+    """While a stream is open, reads and writes of the same thread work, and the stream goes on."""
+    note = declare(repo)
+    note.write.bulk([{"key": f"{number:03}"} for number in range(500)])
+    seen = []
+    for record in query(note).sort(note.key).stream():
+        if len(seen) < 3:
+            note.edit(record, text=record.key)
+            query(note).count()
+        seen.append(record.key)
+
+    assert [f"{number:03}" for number in range(500)] == seen
+    assert 3 == query(note).filter(~note.text.is_none()).count()
+
+
+def test_a_stream_that_is_left_gives_its_connection_back(repo, declare):
+    """Leaving a stream in the middle leaks nothing."""
+    note = declare(repo)
+    note.write.bulk([{"key": f"{number:03}"} for number in range(500)])
+    for _ in range(10):
+        for _ in query(note).stream():
+            break
+        note.put(key="x")
+
+    assert 1 <= idle(repo) <= 2
+
+
+def test_threads_work_at_once(repo, declare):
+    """Ten threads write and read; none meets the connection of another one in use."""
+    note = declare(repo)
+    errors = []
+
+    def work(name):
+        try:
+            for number in range(20):
+                note.write(key=f"{name}-{number}")
+                assert f"{name}-{number}" == query(note).filter(note.key == f"{name}-{number}").one().key
+        except Exception as error:  # shown below
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in range(10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert [] == errors
+    assert 200 == query(note).count()
+
+
+def test_an_error_in_a_transaction_leaves_the_connection_clean(repo, declare):
+    """After a rollback the next call is outside of any transaction, and its write stands."""
+    note = declare(repo)
+    with pytest.raises(Planned), transaction(note):
+        note.write(key="gone")
+        raise Planned
+    note.write(key="kept")
+    repo.sync_pool.close_idle()
+
+    assert ["kept"] == [record.key for record in query(note).all()]
+
+
+def test_closing_gives_all_connections_back(repo, declare):
+    """After close there are none; the next call opens one."""
+    note = declare(repo)
+    note.write(key="a")
+    repo.sync_pool.close_idle()
+    closed = idle(repo)
+
+    assert (0, 1, 1) == (closed, query(note).count(), idle(repo))
+
+
+def test_each_loop_has_connections_of_its_own(repo, declare):
+    """A second asyncio.run works like the first one, and nothing is left of the first one's."""
+    note = declare(repo)
+
+    async def work(key):
+        await note.write.aio(key=key)
+        return repo.async_pools.here()
+
+    pools = [asyncio.run(work(key)) for key in "abc"]
+
+    assert 3 == len(set(map(id, pools)))
+    assert [[], [], []] == [pool.idle for pool in pools]
+    assert 3 == query(note).count()
+
+
+def test_tasks_share_few_connections(repo, declare):
+    """A hundred tasks at once need no more than eight connections."""
+    note = declare(repo)
+
+    async def work():
+        await asyncio.gather(*(note.write.aio(key=str(number)) for number in range(100)))
+        await asyncio.gather(*(query(note).count.aio() for _ in range(100)))
+        return len(repo.async_pools.here().idle)
+
+    assert 1 <= asyncio.run(work()) <= 8
+    assert 100 == query(note).count()
+
+
+@pytest.mark.parametrize("turns", range(4))
+def test_cancelled_calls_leave_the_pool_clean(repo, declare, turns):
+    """Of 75 calls that are cancelled at some point (300 over all), none keeps a connection, a lock or a transaction."""
+    note = declare(repo)
+    note.write(key="a")
+
+    async def count_up(number):
+        if number % 3 == 0:
+            await query(note).all.aio()
+        elif number % 3 == 1:
+            await note.count_up.aio("a")
+        else:
+            async with transaction(note):
+                await note.count_up.aio("a")
+                await query(note).count.aio()
+
+    async def work():
+        tasks = []
+        for number in range(75):
+            tasks.append(asyncio.create_task(count_up(number)))
+            for _ in range((number * 7 + turns) % 11):
+                await asyncio.sleep(0)
+            tasks[max(0, number - turns)].cancel()
+        done = await asyncio.gather(*tasks, return_exceptions=True)
+        assert {asyncio.CancelledError, type(None)} >= {type(each) for each in done}
+        before = (await query(note).one.aio()).number
+        async with transaction(note):
+            await note.count_up.aio("a")
+        pool = repo.async_pools.here()
+        assert not pool.writing.locked()
+        return before, len(pool.idle)
+
+    before, kept = asyncio.run(work())
+
+    assert before + 1 == query(note).one().number
+    assert 1 <= kept <= 8
+
+
+def test_more_tasks_than_connections_wait_for_each_other(repo, declare):
+    """Twenty transactions at once, on eight connections, all come to their end."""
+    note = declare(repo)
+
+    async def one(number):
+        async with transaction(note):
+            await note.write.aio(key=str(number))
+
+    async def work():
+        await asyncio.gather(*(one(number) for number in range(20)))
+
+    asyncio.run(work())
+
+    assert 20 == query(note).count()
+
+
+def test_a_task_that_waits_for_a_connection_ends_by_its_deadline(repo, declare):
+    """While all connections of a loop are taken, a further call raises Timeout, and later ones work."""
+    note = declare(repo)
+
+    async def hold(entered, leave):
+        async for _ in query(note).stream.aio():
+            entered.set()
+            await leave.wait()
+
+    async def work():
+        leave = asyncio.Event()
+        entered = [asyncio.Event() for _ in range(8)]
+        holders = [asyncio.create_task(hold(event, leave)) for event in entered]
+        for event in entered:
+            await event.wait()
+        with pytest.raises(Timeout):
+            await note.put.using(deadline=SHORT).aio(key="a")
+        leave.set()
+        await asyncio.gather(*holders)
+        await note.put.aio(key="b")
+
+    note.write(key="first")
+    asyncio.run(work())
+
+    assert ["b", "first"] == [record.key for record in query(note).sort(note.key).all()]
