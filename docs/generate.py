@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 import resourcekit
-from resourcekit import context, plugins, queries
+from resourcekit import context, observability, plugins, queries
 from resourcekit.cli import main as command
 from resourcekit.data_layers import SQL, Memory, Redis, Repo, joined
 from resourcekit.data_layers.base import Capability
@@ -40,6 +40,7 @@ from resourcekit.dsl.sentinel import MISSING
 from resourcekit.engine.functions import Function, MaybeRecordFunction, RecordFunction, RecordsFunction
 from resourcekit.resource_info import ResourceInfo
 from resourcekit.supervisor import Supervisor
+from resourcekit.telemetry import measures
 from resourcekit_tokens import JWT, Confirmation, Revocation, SigningKey, TokenRecord, TokenResource, results
 from resourcekit_tokens.actions import default_actions
 from resourcekit_tokens.claims import Claims
@@ -212,7 +213,7 @@ def running_page() -> str:
     """What is called once resources are declared."""
     return page(
         "Running",
-        "Domains, queries, transactions, the context of calls, and the Supervisor.",
+        "Domains, queries, transactions, the context of calls, the Supervisor, and what can be observed.",
         class_section(resourcekit.Domain, called="Domain"),
         function_section("info", resourcekit.info, level=2),
         class_section(ResourceInfo),
@@ -227,6 +228,11 @@ def running_page() -> str:
         class_section(resourcekit.Notification, called="Notification"),
         function_section("as_dict", resourcekit.as_dict, level=2),
         _supervisor(),
+        function_section("instrument", observability.instrument, level=2),
+        "From `resourcekit.observability`. Each call of an extension's function counts in `resourcekit.calls` (labels `function`, "
+        "`resource`, `outcome`) and in `resourcekit.call.duration` (seconds), and is a span `Resource.function`. These are "
+        "counted besides:",
+        table((Item(name=each.name, notes="" if each.unit == "1" else f"in {each.unit}", doc=each.doc) for each in sorted(measures(), key=str)), called="metric"),
     )
 
 
@@ -262,6 +268,7 @@ def doors_page() -> str:
         "resourcekit.data_layers",
         "resourcekit.errors",
         "resourcekit.extending",
+        "resourcekit.observability",
         "resourcekit.supervisor",
         "resourcekit.testing",
         "resourcekit.types",

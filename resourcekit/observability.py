@@ -38,8 +38,8 @@ def instrument(
 ) -> Callable[[], None]:
     """Report calls and counts to OpenTelemetry; returns a function that ends it.
 
-    meter_provider, tracer_provider: the global ones unless given. Call it after the modules that declare resources are
-    imported. Raises ImportError, with what to install, where OpenTelemetry's API is missing.
+    meter_provider, tracer_provider: the global ones unless given.
+    Call it after the modules that declare resources are imported. Raises ImportError, with what to install, where OpenTelemetry's API is missing.
     """
     try:
         from opentelemetry import metrics, trace

@@ -10,6 +10,7 @@ DOORS = (
     "resourcekit.data_layers",
     "resourcekit.errors",
     "resourcekit.extending",
+    "resourcekit.observability",
     "resourcekit.supervisor",
     "resourcekit.testing",
     "resourcekit.types",

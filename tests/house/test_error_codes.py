@@ -45,6 +45,7 @@ def test_a_section_says_what_happened_and_the_cure(code):
 
 NO_EXAMPLE = {
     "RK060",
+    "RK061",
     "RK080",
     "RK081",
     "RK110",
@@ -59,6 +60,9 @@ NO_EXAMPLE = {
     "RK232",
     "RK233",
     "RK234",
+    "RK235",
+    "RK236",
+    "RK237",
 }
 """What no class statement can raise: found by doctor in a database, among plugins, or in the surroundings."""
 
