@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast, dataclass_transform
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import NoneType
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast, dataclass_transform, runtime_checkable
 
 import attrs
 
@@ -15,12 +16,14 @@ from resourcekit.data_layers.requirements import missing_capabilities
 from resourcekit.declarations.attribute import Attr, attribute
 from resourcekit.declarations.core import Core
 from resourcekit.declarations.state import State
-from resourcekit.dsl.compiler import collect, expand, raise_all, transform, unknown_option, verify
+from resourcekit.dsl.body import Body, other_names
+from resourcekit.dsl.compiler import collect, expand, gathering, raise_all, repetitions, transform, unknown_option, verify
 from resourcekit.dsl.entity import Entity
 from resourcekit.dsl.extension import Extension
 from resourcekit.dsl.origin import Origin
 from resourcekit.dsl.scope import Scope
 from resourcekit.engine.interface import caller_for
+from resourcekit.engine.misfits import misfits
 from resourcekit.engine.record import as_dict, describe, new_values
 from resourcekit.engine.runtime import Runtime
 from resourcekit.errors import DeclarationError, did_you_mean
@@ -32,6 +35,7 @@ __all__ = ["Group", "Resource", "adopt_with", "info", "registered"]
 _OPTIONS = ("domain", "data_layer", "extensions", "notifiers", "abstract")
 
 
+@runtime_checkable
 class Group(Protocol):
     """What a resource needs of its domain."""
 
@@ -68,12 +72,18 @@ class ResourceMeta(type):
 
     else:
 
+        @classmethod
+        def __prepare__(cls, name: str, bases: tuple[type, ...], **options: Any) -> Body:
+            """Give the class body a namespace that tells words their names."""
+            return Body()
+
         def __new__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any) -> ResourceMeta:
             """Compile the class. Raises DeclarationError, or several together, and leaves no trace of the class then."""
             resource = super().__new__(cls, name, bases, namespace)
             frame = sys._getframe(1)  # noqa: SLF001  # the scope of the class statement: what its annotations can see
             _compile(
                 resource,
+                namespace if isinstance(namespace, Body) else Body(),
                 options,
                 Scope.of_frame(frame).with_names(**{name: resource}),
                 Origin(frame.f_code.co_filename, frame.f_lineno),
@@ -85,59 +95,122 @@ class ResourceMeta(type):
             super().__init__(name, bases, namespace)
 
 
-def _compile(resource: ResourceMeta, given: Mapping[str, Any], scope: Scope, origin: Origin) -> None:
-    """Lead a class through its stages: DECLARED, COLLECTED, TRANSFORMED, FROZEN, VERIFIED."""
-    for option in given:
-        if option not in _OPTIONS:
-            raise unknown_option(resource.__name__, option, _OPTIONS, origin)
-    options, extensions, inherited = _declared(resource, given, origin)
+def _compile(resource: ResourceMeta, body: Body, given: Mapping[str, Any], scope: Scope, origin: Origin) -> None:
+    """Lead a class through its stages: DECLARED, COLLECTED, TRANSFORMED, FROZEN, VERIFIED.
+
+    What is wrong is raised together, as far as later stages can still make sense of it.
+    """
+    name = resource.__name__
+    declared = _Declared(resource, given, origin)
+    errors = [*declared.errors, *repetitions(body, resource, name)]
     state = State(
-        name=resource.__name__,
+        name=name,
         module=resource.__module__,
         doc=resource.__doc__ or "",
         origin=origin,
-        entities=inherited,
-        options=options,
-        extensions={type(extension): extension for extension in extensions},
+        entities=declared.entities,
+        reserved=other_names(resource),
+        options=declared.options,
+        extensions={type(extension): extension for extension in declared.extensions},
     )
-    collected = cast("State", collect(resource, state, scope, extensions))
+    found: list[DeclarationError] = []
+    with gathering(found, name, origin):
+        state = cast("State", collect(resource, state, scope, declared.extensions))
+    if found or not declared.is_whole:
+        # A word may belong to an extension that could not be read: that is told already.
+        raise_all([*errors, *(error for error in found if declared.is_whole or error.code != "RK006")])
     if given.get("abstract"):
-        resource.__info__ = _freeze(collected)
+        raise_all(errors)
+        resource.__info__ = _freeze(state)
         return
-    finished = cast("State", transform(collected, extensions))
-    frozen = _freeze(finished)
-    layer = cast("DataLayer", options["data_layer"])
-    raise_all([*verify(frozen, across=False), *(found.as_error(frozen.name) for found in missing_capabilities(frozen, layer))])
+    with gathering(found, name, origin):
+        state = cast("State", transform(state, declared.extensions))
+    raise_all([*errors, *found] if found else [])
+    frozen = _freeze(state)
+    layer = cast("DataLayer", declared.options["data_layer"])
+    findings = [*missing_capabilities(frozen, layer), *misfits(frozen)]
+    raise_all([*errors, *verify(frozen, across=False), *(finding.as_error(name) for finding in findings)])
     _hang(resource, frozen, layer)
-    _register(resource, options.get("domain"))
+    _register(resource, declared.options.get("domain"))
 
 
-def _declared(
-    resource: ResourceMeta, given: Mapping[str, Any], origin: Origin
-) -> tuple[dict[str, Any], tuple[Extension, ...], dict[str, Entity]]:
-    """Return options, extensions and entities: what the class statement names, over what its bases bring."""
-    options: dict[str, Any] = {}
-    entities: dict[str, Entity] = {}
-    brought: dict[type[Extension], Extension] = {}
-    for base in reversed(resource.__mro__[1:]):
-        facts = base.__dict__.get("__info__")
-        if facts is None:
-            continue
-        linked = base.__dict__.get("__extension__")
-        # A base that names no data layer hands down none: what it stands on itself is only the default.
-        unnamed = () if facts.options["data_layer_is_named"] else ("data_layer",)
-        options.update({name: value for name, value in facts.options.items() if name not in unnamed})
-        entities.update({entity.name: entity if linked is None else _brought_by(linked, entity) for entity in facts.entities})
-        brought.update({kind: value for kind, value in facts.extensions.items() if not isinstance(value, (Core, DataLayer))})
-        if linked is not None:
-            brought.setdefault(linked, linked())
-    options.update({name: value for name, value in given.items() if name not in ("extensions", "abstract")})
-    options["data_layer_is_named"] = options.get("data_layer") is not None
-    layer = _read_layer(options.get("data_layer"), resource.__name__, origin)
-    options["data_layer"] = layer
-    named = [_read_extension(each, resource.__name__, origin) for each in given.get("extensions", ())]
-    brought = {kind: value for kind, value in brought.items() if kind not in {type(extension) for extension in named}}
-    return options, expand((Core(), layer, *brought.values(), *named)), entities
+class _Declared:
+    """What the class statement names, over what its bases bring: options, extensions, entities.
+
+    errors: what is wrong with it. is_whole: all extensions and the data layer could be read.
+    """
+
+    def __init__(self, resource: ResourceMeta, given: Mapping[str, Any], origin: Origin) -> None:
+        self._resource, self._origin = resource, origin
+        self.options: dict[str, Any] = {}
+        self.entities: dict[str, Entity] = {}
+        self.errors = [unknown_option(resource.__name__, option, _OPTIONS, origin) for option in given if option not in _OPTIONS]
+        self.errors += [self._error("RK003", option, *wrong) for option, wrong in _wrong_options(given).items()]
+        brought = self._inherit()
+        sound = {name: value for name, value in given.items() if name not in {error.path[0] for error in self.errors}}
+        self.options.update({name: value for name, value in sound.items() if name not in ("extensions", "abstract")})
+        self.options["data_layer_is_named"] = self.options.get("data_layer") is not None
+        broken: list[DeclarationError] = []
+        self.options["data_layer"] = layer = self._layer(broken)
+        named = self._named(sound.get("extensions", ()), broken)
+        brought = {kind: value for kind, value in brought.items() if kind not in {type(extension) for extension in named}}
+        self.extensions: tuple[Extension, ...] = (Core(), layer)
+        with gathering(broken, resource.__name__, origin):
+            self.extensions = expand((Core(), layer, *brought.values(), *named))
+        self.is_whole = not broken and sound.keys() >= given.keys() & {"extensions"}
+        self.errors += broken
+
+    def _error(self, code: str, option: str, what: str, hint: str) -> DeclarationError:
+        return DeclarationError(code, what, resource=self._resource.__name__, path=(option,), origin=self._origin, hint=hint)
+
+    def _inherit(self) -> dict[type[Extension], Extension]:
+        """Take over what the bases declare, and return their extensions."""
+        brought: dict[type[Extension], Extension] = {}
+        for base in reversed(self._resource.__mro__[1:]):
+            facts = base.__dict__.get("__info__")
+            if facts is None:
+                continue
+            linked = base.__dict__.get("__extension__")
+            # A base that names no data layer hands down none: what it stands on itself is only the default.
+            unnamed = () if facts.options["data_layer_is_named"] else ("data_layer",)
+            self.options.update({name: value for name, value in facts.options.items() if name not in unnamed})
+            self.entities.update(
+                {entity.name: entity if linked is None else _brought_by(linked, entity) for entity in facts.entities}
+            )
+            brought.update({kind: value for kind, value in facts.extensions.items() if not isinstance(value, (Core, DataLayer))})
+            if linked is not None:
+                brought.setdefault(linked, linked())
+        return brought
+
+    def _layer(self, broken: list[DeclarationError]) -> DataLayer:
+        with gathering(broken, self._resource.__name__, self._origin):
+            return _read_layer(self.options.get("data_layer"))
+        return Memory()
+
+    def _named(self, given: Iterable[Any], broken: list[DeclarationError]) -> list[Extension]:
+        named: list[Extension] = []
+        for each in given:
+            with gathering(broken, self._resource.__name__, self._origin):
+                named.append(_read_extension(each))
+        return named
+
+
+def _wrong_options(given: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+    """Return what is wrong with the types of class options, and the cure."""
+    wrong: dict[str, tuple[str, str]] = {}
+    for option in ("extensions", "notifiers"):
+        if not isinstance(given.get(option, ()), (list, tuple)):
+            what = f"{option} must be a list, is {type(given[option]).__name__}"
+            wrong[option] = what, f"Write {option}=[...]."
+    for notifier in given.get("notifiers", ()) if "notifiers" not in wrong else ():
+        if isinstance(notifier, type) or not callable(getattr(notifier, "notify", notifier)):
+            what = f"a notifier must be a function of a Notification, or an object with notify, not {notifier!r}"
+            wrong["notifiers"] = what, "Write notifiers=[tell], where tell(notification) does the telling."
+    if not isinstance(given.get("domain"), (Group, NoneType)):
+        wrong["domain"] = f"domain must be a Domain, is {type(given['domain']).__name__}", 'Write domain=Domain("accounts").'
+    if not isinstance(given.get("abstract", False), bool):
+        wrong["abstract"] = f"abstract must be True or False, is {type(given['abstract']).__name__}", "Write abstract=True."
+    return wrong
 
 
 def _brought_by(extension: type[Extension], entity: Entity) -> Entity:
@@ -145,7 +218,7 @@ def _brought_by(extension: type[Extension], entity: Entity) -> Entity:
     return attrs.evolve(entity, origin=attrs.evolve(entity.origin, declared_by=extension.__name__))
 
 
-def _read_layer(given: Any, resource: str, origin: Origin) -> DataLayer:
+def _read_layer(given: Any) -> DataLayer:
     """Return the data layer that was named: an instance, a class, a name, a URL, or nothing (Memory)."""
     if given is None:
         return Memory()
@@ -158,9 +231,7 @@ def _read_layer(given: Any, resource: str, origin: Origin) -> DataLayer:
         raise DeclarationError(
             "RK008",
             f"no plugin serves the data layer {scheme!r}",
-            resource=resource,
             path=("data_layer",),
-            origin=origin,
             hint=did_you_mean(scheme, known) or "Give a data layer itself, for example SQL(...) or Memory().",
         )
     layer = given() if isinstance(given, type) and issubclass(given, DataLayer) else given
@@ -168,10 +239,10 @@ def _read_layer(given: Any, resource: str, origin: Origin) -> DataLayer:
         return layer
     what = f"data_layer must be a data layer, is {type(given).__name__}"
     hint = "Give Memory(), SQL(...), or another DataLayer."
-    raise DeclarationError("RK008", what, resource=resource, path=("data_layer",), origin=origin, hint=hint)
+    raise DeclarationError("RK008", what, path=("data_layer",), hint=hint)
 
 
-def _read_extension(given: Any, resource: str, origin: Origin) -> Extension:
+def _read_extension(given: Any) -> Extension:
     """Return the extension that was named: an instance, a class, or a registered name."""
     found = plugin_extension(given) if isinstance(given, str) else given
     if isinstance(found, type) and issubclass(found, Extension):
@@ -182,10 +253,10 @@ def _read_extension(given: Any, resource: str, origin: Origin) -> Extension:
         known = {name for plugin in plugins() for name in plugin.extensions}
         hint = f"{did_you_mean(given, known)} See the installed ones with: resourcekit plugins.".strip()
         what = f"no plugin registered an extension named {given!r}"
-        raise DeclarationError("RK007", what, resource=resource, path=("extensions",), origin=origin, hint=hint)
+        raise DeclarationError("RK007", what, path=("extensions",), hint=hint)
     what = f"an extension must be an Extension class, an instance or a name, is {type(given).__name__}"
     hint = "Write extensions=[TokenResource] or extensions=[TokenResource(...)]."
-    raise DeclarationError("RK007", what, resource=resource, path=("extensions",), origin=origin, hint=hint)
+    raise DeclarationError("RK007", what, path=("extensions",), hint=hint)
 
 
 def _freeze(state: State) -> ResourceInfo:

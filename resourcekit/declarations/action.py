@@ -41,7 +41,7 @@ class Action(Entity):
 
     kind: one of five. arguments: inputs that are no attributes, in the order in which they may be given by position.
     function: what a decorated action runs; takes_class: its first parameter is the resource (a class method);
-    context_parameter: the name of its parameter for the Context, if it has one.
+    parameters: the arguments that it takes; context_parameter: the name of its parameter for the Context, if it has one.
     primary: the one that is used where none is named.
     transaction: run inside a transaction even if one statement would do.
     notifiers: told after the commit, besides those of the resource.
@@ -53,6 +53,7 @@ class Action(Entity):
     arguments: Mapping[str, Argument] = attrs.field(factory=dict)
     function: Callable[..., Any] | None = None
     takes_class: bool = False
+    parameters: tuple[str, ...] = ()
     context_parameter: str | None = None
     primary: bool = False
     transaction: bool = False
@@ -71,6 +72,7 @@ class Action(Entity):
             action,
             function=function,
             takes_class=takes_class,
+            parameters=tuple(one.name for one in signature.arguments),
             context_parameter=signature.context,
             doc=action.doc or (function.__doc__ or "").strip(),
             arguments={**{one.name: one for one in signature.arguments}, **action.arguments},

@@ -12,6 +12,7 @@ import attrs
 from resourcekit.declarations.attribute import Constraints
 from resourcekit.declarations.value_type import ANYTHING, UnknownType, ValueType, read_annotation
 from resourcekit.dsl.entity import Entity
+from resourcekit.dsl.option import checked_word
 from resourcekit.dsl.origin import Origin
 from resourcekit.dsl.scope import Scope
 from resourcekit.dsl.sentinel import MISSING
@@ -51,6 +52,7 @@ class Argument(Entity):
         return None if self.default is MISSING else self.default
 
 
+@checked_word("argument")
 def argument(
     name: str,
     annotation: Any,

@@ -10,6 +10,7 @@ import attrs
 
 from resourcekit.declarations.value_type import ANYTHING, JSON_VALUE, UnknownType, ValueType, read_annotation
 from resourcekit.dsl.entity import Entity, Word
+from resourcekit.dsl.option import checked_word
 from resourcekit.dsl.origin import Origin
 from resourcekit.dsl.scope import Scope
 from resourcekit.dsl.sentinel import MISSING
@@ -106,7 +107,7 @@ class Attr(Operand, Word, Generic[T]):
         super().__init__(entity)
         self.name = name
 
-    def __set_name__(self, owner: type, name: str) -> None:
+    def named(self, name: str) -> None:
         """Take the name that the class body gives."""
         self.name = name
 
@@ -198,6 +199,7 @@ def attribute(*, default: T, **given: Unpack[_Given]) -> Attr[T]: ...
 def attribute(*, default_factory: Callable[[], T], **given: Unpack[_Given]) -> Attr[T]: ...
 @overload
 def attribute(**given: Unpack[_Given]) -> Any: ...
+@checked_word("attribute")
 def attribute(
     *,
     primary_key: bool = False,

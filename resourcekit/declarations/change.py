@@ -10,7 +10,7 @@ import attrs
 from resourcekit.flow.changeset import Changeset
 from resourcekit.flow.clock import utc_now
 from resourcekit.flow.context import Context
-from resourcekit.flow.expression import Argument, Expression, Field, Now, case
+from resourcekit.flow.expression import Argument, Expression, Field, Now, Value, case
 from resourcekit.flow.rewriting import substitute
 
 __all__ = [
@@ -32,6 +32,14 @@ class Change:
     A subclass that also defines ``atomic(changeset, context)`` (see AtomicChange) may be part of one statement, without
     reading first; one that defines ``batch(changesets, context)`` (see BatchChange) serves many inputs at once.
     """
+
+    @property
+    def writes(self) -> Mapping[str, Expression | None]:
+        """What it writes, as far as it tells: attribute to expression, ``None`` for what only running it tells.
+
+        Names and types are checked when the class is made. Nothing unless a subclass says so.
+        """
+        return {}
 
     def change(self, changeset: Changeset, context: Context) -> Changeset | Awaitable[Changeset]:
         """Return the changeset with the values set."""
@@ -80,6 +88,13 @@ class _SetAttribute(Change):
     value: Any
     new: bool = False
 
+    @property
+    def writes(self) -> Mapping[str, Expression | None]:
+        """One attribute."""
+        if isinstance(self.value, Expression):
+            return {self.name: self.value}
+        return {self.name: None if callable(self.value) else Value(self.value)}
+
     def change(self, changeset: Changeset, context: Context) -> Changeset:
         """Set the value; an expression over fields is left to the store."""
         if self.new and self.name in changeset.values:
@@ -104,6 +119,11 @@ class _Increment(Change):
     name: str
     by: Any = 1
 
+    @property
+    def writes(self) -> Mapping[str, Expression | None]:
+        """One attribute."""
+        return {self.name: Field(self.name) + self.by}
+
     def change(self, changeset: Changeset, context: Context) -> Changeset:
         """Add to what the record holds, or a new one's default."""
         return changeset.set_atomic(**self.atomic(changeset, context))
@@ -119,6 +139,11 @@ class _OptimisticLock(Change):
     """Counts versions, and refuses to write over one that the caller has not seen."""
 
     name: str
+
+    @property
+    def writes(self) -> Mapping[str, Expression | None]:
+        """One attribute, a whole number."""
+        return {self.name: Field(self.name) + 1}
 
     def change(self, changeset: Changeset, context: Context) -> Changeset:
         """Require the version that was read, and write the next one."""
@@ -153,6 +178,11 @@ class _Touch(Change):
     """Writes the present moment."""
 
     names: tuple[str, ...]
+
+    @property
+    def writes(self) -> Mapping[str, Expression | None]:
+        """Each of them."""
+        return dict.fromkeys(self.names, Now())
 
     def change(self, changeset: Changeset, context: Context) -> Changeset:
         """Set all of them to one moment."""

@@ -28,11 +28,11 @@ class AddPrimaryRead(Transformer):
     """Gives a resource without a primary read one: all records, under the name ``read`` where that is free."""
 
     def transform(self, state: Any, options: object) -> Any:
-        """Make the only read of that name primary, or add one."""
+        """Add one, unless there is one."""
         reads = [action for action in state.actions.values() if isinstance(action, ReadAction)]
         if any(action.primary for action in reads):
             return state
-        name = "read" if "read" not in state.entities else "read_all"
+        name = "read" if "read" not in {*state.entities, *state.reserved} else "read_all"
         return state.add(ReadAction(name=name, primary=True, doc="Every record.", origin=Origin(declared_by="Core")))
 
 
@@ -89,6 +89,23 @@ class OnePrimaryActionOfAKind(Verifier):
                 yield _finding("RK045", action, what, "Say primary=True for one of the two.")
 
 
+class StepsCanRun(Verifier):
+    """Changes, validations, preparations and notifiers are functions or objects that do what is asked of them."""
+
+    def verify(self, info: Facts, options: object) -> Iterable[Finding]:
+        """Find classes in the place of their instances, and values that can do nothing."""
+        asked = {"changes": "change", "validations": "validate", "preparations": "prepare", "notifiers": "notify"}
+        for action in info.actions.values():
+            for group, method in asked.items():
+                for step in getattr(action, group, ()):
+                    if isinstance(step, type):
+                        what = f"has the class {step.__name__} among its {group}, where an instance belongs"
+                        yield _finding("RK053", action, what, f"Write {step.__name__}(...).")
+                    elif not callable(getattr(step, method, step)):
+                        what = f"has {step!r} among its {group}, which is no function and has no {method}"
+                        yield _finding("RK053", action, what, f"Give a function, or an object with {method}.")
+
+
 class ActionsAreSound(Verifier):
     """Upserts name identities and ``finds_with`` reads that exist; ``require_atomic`` is kept; no update writes a key."""
 
@@ -97,6 +114,11 @@ class ActionsAreSound(Verifier):
         for action in info.actions.values():
             if isinstance(action, CreateAction) and action.upsert is not None:
                 yield from _upsert_findings(action, info)
+            if isinstance(action, ReadAction) and action.primary:
+                for argument in action.arguments.values():
+                    if argument.is_required:
+                        what = f"is the primary read and needs the argument {argument.name!r}, which no query gives"
+                        yield _finding("RK054", action, what, "Give the argument a default, or make another read primary.")
             if isinstance(action, (UpdateAction, DestroyAction)):
                 yield from _atomic_findings(action)
                 yield from _finding_findings(action, info)
@@ -158,4 +180,10 @@ class Core(Extension):
 
     entities: ClassVar[tuple[type[Entity], ...]] = (Attribute, Action, Identity, Index)
     transformers: ClassVar[tuple[type[Transformer], ...]] = (AddPrimaryRead,)
-    verifiers: ClassVar[tuple[type[Verifier], ...]] = (HasPrimaryKey, NamedFieldsExist, OnePrimaryActionOfAKind, ActionsAreSound)
+    verifiers: ClassVar[tuple[type[Verifier], ...]] = (
+        HasPrimaryKey,
+        NamedFieldsExist,
+        OnePrimaryActionOfAKind,
+        StepsCanRun,
+        ActionsAreSound,
+    )

@@ -11,7 +11,7 @@ from resourcekit.flow.context import Context
 from resourcekit.flow.expression import Operand, Sort, as_sort
 from resourcekit.flow.query import Query
 
-__all__ = ["Preparation", "PreparationFunction", "filter", "limit", "sort"]
+__all__ = ["Preparation", "PreparationFunction", "Shape", "filter", "limit", "sort"]
 
 PreparationFunction = Callable[[Query[Any], Context], Query[Any]]
 """A preparation as a function: ``(query, context) -> query``."""
@@ -26,8 +26,8 @@ class Preparation:
 
 
 @attrs.frozen(eq=False)
-class _Shape(Preparation):
-    """Applies one function to the query."""
+class Shape(Preparation):
+    """Applies one function to the query, whatever the call."""
 
     apply: Callable[[Query[Any]], Query[Any]]
 
@@ -38,15 +38,15 @@ class _Shape(Preparation):
 
 def filter(*conditions: Operand) -> Preparation:  # noqa: A001  # the field's word
     """Keep only records for which all conditions hold."""
-    return _Shape(lambda query: query.filter(*conditions))
+    return Shape(lambda query: query.filter(*conditions))
 
 
 def sort(*keys: Sort | Operand | str) -> Preparation:
     """Order the records, unless the caller orders them; an attribute's name sorts upwards, ``"-name"`` downwards."""
     order = tuple(map(as_sort, keys))
-    return _Shape(lambda query: query if query.order else query.sort(*order))
+    return Shape(lambda query: query if query.order else query.sort(*order))
 
 
 def limit(rows: int) -> Preparation:
     """Return at most this many records."""
-    return _Shape(lambda query: query.limit(rows))
+    return Shape(lambda query: query.limit(rows))

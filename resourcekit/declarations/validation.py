@@ -33,6 +33,14 @@ ValidationFunction = Callable[[Changeset, Context], Any]
 class Validation:
     """A validation as an object; with ``atomic`` (see AtomicValidation) it needs no record that was read first."""
 
+    @property
+    def reads(self) -> tuple[Expression, ...]:
+        """The attributes and arguments that it looks at, each as a Field, as far as it tells.
+
+        That they exist is checked when the class is made. Nothing unless a subclass says so.
+        """
+        return ()
+
     def validate(self, changeset: Changeset, context: Context) -> Any:
         """Return what is wrong: nothing, or an iterable of FieldFinding. Any: it may be awaitable."""
         raise NotImplementedError
@@ -58,6 +66,11 @@ class _OnFields(Validation):
     rule: Callable[[Expression], Expression]
     message: str
     none_passes: bool = True
+
+    @property
+    def reads(self) -> tuple[Expression, ...]:
+        """Each of them."""
+        return tuple(map(Field, self.fields))
 
     def validate(self, changeset: Changeset, context: Context) -> Iterable[FieldFinding]:
         """Test the values that the record will have."""
@@ -87,6 +100,11 @@ class _OnText(Validation):
     test: Callable[[str], bool]
     message: str
 
+    @property
+    def reads(self) -> tuple[Expression, ...]:
+        """One text."""
+        return (Field(self.field),)
+
     def validate(self, changeset: Changeset, context: Context) -> Iterable[FieldFinding]:
         """Test the text that the record will have; ``None`` passes."""
         value = _given(changeset, self.field)
@@ -100,6 +118,11 @@ class _CompareWith(Validation):
     field: str
     op: Comparison
     other: Any
+
+    @property
+    def reads(self) -> tuple[Expression, ...]:
+        """Both sides."""
+        return (Field(self.field), as_expression(self.other))
 
     def validate(self, changeset: Changeset, context: Context) -> Iterable[FieldFinding]:
         """Compare the values that the record will have."""

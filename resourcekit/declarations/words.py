@@ -13,6 +13,7 @@ from resourcekit.declarations.change import Change, ChangeFunction
 from resourcekit.declarations.preparation import Preparation, PreparationFunction
 from resourcekit.declarations.validation import Validation, ValidationFunction
 from resourcekit.dsl.entity import Word
+from resourcekit.dsl.option import checked_word
 from resourcekit.dsl.origin import Origin
 from resourcekit.dsl.scope import Scope
 from resourcekit.flow.context import Context
@@ -38,6 +39,7 @@ def _read_upsert(given: Upsert | str | bool) -> Upsert | None:
     return Upsert() if given else None
 
 
+@checked_word("create")
 def create(
     function: Callable[..., Any] | None = None,
     *,
@@ -73,6 +75,7 @@ def create(
     )
 
 
+@checked_word("update")
 def update(
     function: Callable[..., Any] | None = None,
     *,
@@ -110,6 +113,7 @@ def update(
     )
 
 
+@checked_word("destroy")
 def destroy(
     function: Callable[..., Any] | None = None,
     *,
@@ -181,6 +185,7 @@ def read(
     primary: bool = ...,
     doc: str = ...,
 ) -> ReadWord[...]: ...
+@checked_word("read")
 def read(
     function: Callable[..., Any] | classmethod[Any, Any, Any] | None = None,
     /,
@@ -237,6 +242,7 @@ class _ActionWord:
     def __call__(self, function: classmethod[Any, P, T], /, *, transaction: bool = ..., doc: str = ...) -> GenericWord[P, T]: ...
     @overload
     def __call__(self, *, transaction: bool = ..., doc: str = ...) -> Self: ...
+    @checked_word("action")
     def __call__(self, function: Any = None, *, transaction: bool = False, doc: str = "") -> Any:
         """Declare a generic action by decorating a function.
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
 import attrs
 
+from resourcekit.dsl.body import Body
 from resourcekit.dsl.entity import Entity, Word
 from resourcekit.dsl.extension import Extension
 from resourcekit.dsl.ordering import in_order
@@ -17,7 +19,26 @@ from resourcekit.dsl.state import State
 from resourcekit.dsl.transformer import Transformer
 from resourcekit.errors import DeclarationError, DeclarationErrors, did_you_mean
 
-__all__ = ["collect", "expand", "raise_all", "transform", "unknown_option", "verify"]
+__all__ = ["collect", "expand", "gathering", "raise_all", "repetitions", "transform", "unknown_option", "verify"]
+
+
+@contextmanager
+def gathering(errors: list[DeclarationError], resource: str, origin: Origin) -> Iterator[None]:
+    """Put what is raised inside into a list, with the place that only the caller knows."""
+    try:
+        yield
+    except DeclarationError as error:
+        errors.extend(_placed(each, resource, (), origin) for each in _each(error))
+
+
+def _each(error: DeclarationError) -> Iterator[DeclarationError]:
+    """Yield what a group holds, groups inside of it opened, too; a single error as it is."""
+    if not isinstance(error, DeclarationErrors):
+        yield error
+        return
+    for inner in error.exceptions:
+        if isinstance(inner, DeclarationError):
+            yield from _each(inner)
 
 
 def raise_all(errors: Sequence[DeclarationError]) -> None:
@@ -81,7 +102,7 @@ def collect(cls: type, state: State, scope: Scope, extensions: Sequence[Extensio
         else:
             found[declared.name] = declared
     raise_all(errors)
-    kept = {name: entity for name, entity in state.entities.items() if name not in found}
+    kept = {name: entity for name, entity in state.entities.items() if name not in found and name not in state.reserved}
     return attrs.evolve(state, entities=kept).add(*found.values())
 
 
@@ -115,6 +136,27 @@ def _without_extension(resource: str, name: str, entity: Entity) -> DeclarationE
         origin=entity.origin,
         hint="Name the extension it belongs to in extensions=[...].",
     )
+
+
+def repetitions(body: Body, cls: type, resource: str) -> list[DeclarationError]:
+    """Return an error for each name that a class body declares and then uses again, and for words of plain bases."""
+    errors: list[DeclarationError] = []
+    for name, entity in body.repeated.items():
+        hint = "Rename or remove one of the two."
+        what = f"{name!r} is declared twice; the first one is here"
+        path = (entity.section, name)
+        errors.append(DeclarationError("RK010", what, resource=resource, path=path, origin=entity.origin, hint=hint))
+    for base in cls.__mro__[1:]:
+        if isinstance(base, type(cls)):
+            continue
+        for name, value in vars(base).items():
+            if isinstance(value, (Word, Entity)):
+                entity = value.entity if isinstance(value, Word) else value
+                what = f"stands in {base.__name__}, which is no resource, and would be passed over"
+                hint = f"Declare it so: class {base.__name__}(Resource, abstract=True)."
+                path = (entity.section, name)
+                errors.append(DeclarationError("RK036", what, resource=resource, path=path, origin=entity.origin, hint=hint))
+    return errors
 
 
 def _placed(error: DeclarationError, resource: str, path: tuple[str, ...], origin: Origin) -> DeclarationError:

@@ -47,6 +47,9 @@ class Word:
     def __init__(self, entity: Entity) -> None:
         self.entity = entity
 
+    def named(self, name: str) -> None:
+        """Take notice of the name that the class body gives, as soon as it does."""
+
     @classmethod
     def bare(cls) -> Word | None:
         """Return the word that an annotation without a value stands for; ``None`` where it stands for nothing."""

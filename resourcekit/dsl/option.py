@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import collections.abc
+import functools
+import inspect
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -11,14 +13,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import attrs
 
 from resourcekit.dsl.origin import Origin
+from resourcekit.dsl.scope import Scope
 from resourcekit.dsl.sentinel import MISSING
 from resourcekit.errors import DeclarationError, did_you_mean
 
-__all__ = ["Options", "fields_of", "option"]
+__all__ = ["Options", "checked_word", "fields_of", "option"]
 
 _CALLABLES: type = collections.abc.Callable  # type: ignore[assignment]  # an abstract class, which checkers take for a form
 
 T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 def option(
@@ -64,6 +68,33 @@ class _OptionsMeta(type):
                     hint=f"Give it: {cls.__name__}({missing}=...).",
                 )
             return super().__call__(*args, **given)
+
+
+def checked_word(called: str) -> Callable[[F], F]:
+    """Let a word of the class body refuse unknown options (RK002) and values of a wrong type (RK003), with their place."""
+
+    def wrap(function: F) -> F:
+        parameters = inspect.signature(function).parameters.items()
+        known = {name: parameter.annotation for name, parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY}
+        hints: dict[str, Any] = {}
+
+        @functools.wraps(function)
+        def word(*args: Any, **given: Any) -> Any:
+            if not hints:  # resolved at the first use: then all that an annotation names is there
+                hints.update({name: Scope(function.__globals__, {}).resolve(text) for name, text in known.items()})
+            for name, value in given.items():
+                if name not in known:
+                    code, what, hint = "RK002", f"{called} has no option {name!r}", did_you_mean(name, known)
+                elif problem := _mismatch(value, hints[name]):
+                    code, what, hint = "RK003", f"option {name!r} {problem}", f"See {called} in the reference."
+                else:
+                    continue
+                raise DeclarationError(code, what, path=(called, name), origin=Origin.here(), hint=hint)
+            return function(*args, **given)
+
+        return word  # type: ignore[return-value]  # called as the function is
+
+    return wrap
 
 
 def _missing(cls: type, positional: int, given: Mapping[str, object]) -> str:
@@ -118,7 +149,7 @@ def _checks_of(cls: type) -> dict[str, tuple[Any, Callable[[Any], str | None] | 
 
 
 def _mismatch(value: object, annotation: Any) -> str | None:
-    """Say what is wrong with the type of a value; the outermost type is checked, items are not."""
+    """Say what is wrong with the type of a value; the outermost type is checked, and that items are texts where they must be."""
     if annotation is Any or annotation is object:
         return None
     choices = typing.get_args(annotation) if typing.get_origin(annotation) in (typing.Union, types.UnionType) else (annotation,)
@@ -138,6 +169,10 @@ def _fits(value: object, choice: Any) -> bool:
         return True  # a type variable or a special form: the check function, if any, decides
     if origin is type:
         return isinstance(value, type)
+    if issubclass(origin, collections.abc.Iterable) and origin is not str and typing.get_args(choice) and isinstance(value, str):
+        return False  # a text is a sequence of texts, and never meant as one
+    if typing.get_args(choice)[:1] == (str,) and isinstance(value, (list, tuple, set, frozenset)):
+        return isinstance(value, origin) and all(isinstance(item, str) for item in value)
     if isinstance(value, bool) and origin in (int, float):
         return False
     return callable(value) if issubclass(origin, _CALLABLES) else isinstance(value, origin)

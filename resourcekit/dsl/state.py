@@ -23,6 +23,7 @@ class State:
     """What is known so far. Every method returns a new state; ``by`` is set by the compiler to whoever works.
 
     entities: by name. One name means one thing, whatever its kind, because all of them become names on the class.
+    reserved: names that the class body uses for something that is no declaration; no entity may take one.
     """
 
     name: str
@@ -30,6 +31,7 @@ class State:
     doc: str = ""
     origin: Origin = attrs.field(factory=Origin)
     entities: Mapping[str, Entity] = _NOTHING
+    reserved: frozenset[str] = frozenset()
     extensions: Mapping[type, object] = _NOTHING
     options: Mapping[str, object] = _NOTHING
     persisted: Mapping[str, object] = _NOTHING
@@ -49,7 +51,8 @@ class State:
     def add(self, *entities: Entity) -> Self:
         """Add entities under names that are still free.
 
-        Raises DeclarationError RK010 naming both places where a name is taken.
+        Raises DeclarationError RK010 naming both places where a name is taken, and RK055 where a method or a constant of
+        the class body has it.
         """
         new = dict(self.entities)
         for entity in entities:
@@ -62,6 +65,7 @@ class State:
                     origin=entity.origin,
                     hint="Rename or remove one of the two.",
                 )
+            self._require_free(entity.name, entity.section, self._placed(entity).origin.declared_by)
             new[entity.name] = self._placed(entity)
         return self._with(new, entities, "added")
 
@@ -94,13 +98,28 @@ class State:
         return attrs.evolve(self, persisted={**self.persisted, key: value})
 
     def define(self, name: str, function: Callable[..., object]) -> Self:
-        """Put a function on the class; it wins over an action of that name, which stays reachable through ``info``."""
+        """Put a function on the class; it wins over an action of that name, which stays reachable through ``info``.
+
+        Raises DeclarationError RK055 where the class body has a method or a constant of that name.
+        """
+        self._require_free(name, "functions", self.by)
         return attrs.evolve(self, functions={**self.functions, name: function})
 
     def _placed(self, entity: Entity) -> Entity:
         if self.by == "you" or entity.origin.declared_by != "you":
             return entity
         return attrs.evolve(entity, origin=attrs.evolve(entity.origin, declared_by=self.by))
+
+    def _require_free(self, name: str, section: str, wanted_by: str) -> None:
+        if name in self.reserved:
+            raise DeclarationError(
+                "RK055",
+                f"the class body has something else of that name, which {wanted_by} would hide",
+                resource=self.name,
+                path=(section, name),
+                origin=self.origin,
+                hint=f"Give your own {name!r} another name.",
+            )
 
     def _existing(self, name: str, section: str) -> Entity:
         found = self.entities.get(name)

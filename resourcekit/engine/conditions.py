@@ -93,6 +93,8 @@ class Conditions:
                 return ex.Case(self.condition(when), self.condition(then), self.condition(otherwise))
             case ex.Value(bool()):
                 return node
+            case ex.Arithmetic():
+                raise self._refused("", "what is computed is no condition; compare it with something")
             case _:
                 return self._truth(self.value(node))
 
@@ -163,7 +165,7 @@ class Conditions:
     def _membership(self, operand: Expression, options: Expression) -> Expression:
         read = self.value(operand)
         if not isinstance(options, ex.Value):
-            return ex.In(read.node, options)
+            return ex.In(read.node, self.value(options).node)
         if not isinstance(options.value, (tuple, list, set, frozenset)):
             raise self._refused(read.field, "must be looked for in a collection")
         parts = [option if isinstance(option, Expression) else ex.Value(option) for option in options.value]

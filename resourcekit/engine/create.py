@@ -185,7 +185,7 @@ def decorated(runtime: Runtime, action: Any) -> Any:
     function, context_name = action.function, action.context_parameter
 
     def change(changeset: Changeset, context: Context) -> Any:
-        named = {name: changeset.arguments[name] for name in action.arguments}
+        named = {name: changeset.arguments[name] for name in action.parameters}
         if context_name is not None:
             named[context_name] = context
         return function(runtime.resource, changeset, **named) if action.takes_class else function(changeset, **named)

@@ -61,7 +61,7 @@ class ReadRunner:
         raise TypeError(msg)
 
     def _decorated(self, query: Query[Any], arguments: Mapping[str, Any], context: Context) -> Any:
-        named = dict(arguments)
+        named = {name: arguments[name] for name in self.action.parameters}
         if self.action.context_parameter is not None:
             named[self.action.context_parameter] = context
         leading = (self.runtime.resource, query) if self.action.takes_class else (query,)
