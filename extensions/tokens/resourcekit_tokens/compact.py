@@ -26,8 +26,8 @@ _KID_LENGTH: Final = 255  # code points
 
 _STRAY: Final = ord("!")  # what every character that has no business in a token becomes
 _STANDARD: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-_BOTH: Final = dict(zip(_STANDARD[:-2] + b"-_.", _STANDARD + b".", strict=True))
-_TO_STANDARD: Final = bytes(_BOTH.get(character, _STRAY) for character in range(256))
+_FROM_URL_SAFE: Final = dict(zip(_STANDARD[:-2] + b"-_.", _STANDARD + b".", strict=True))
+_TO_STANDARD: Final = bytes(_FROM_URL_SAFE.get(character, _STRAY) for character in range(256))
 # By the number of characters in the last group of four: which last characters leave no stray bits behind.
 _CANONICAL_LAST: Final = (_STANDARD, b"", b"AQgw", b"AEIMQUYcgkosw048")
 _PADDING: Final = b"=="  # as much as any part may lack; what is too much is passed over

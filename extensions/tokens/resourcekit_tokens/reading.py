@@ -32,7 +32,7 @@ def vouched(options: TokenOptions, token: object) -> Claims:
     return read_claims(token) if options.jwt is None else verify_signature(options.jwt, token)
 
 
-def verified(options: TokenOptions, token: object, moment: datetime, purpose: str | None) -> Claims:
+def verified(options: TokenOptions, token: object, moment: datetime, purpose: str) -> Claims:
     """Return the claims of a token that holds at this moment: signature, issuer, audience, times, length of life, purpose.
 
     Revocation is the store's to say. Raises InvalidToken or the subclass that fits; without keys nothing verifies.
@@ -44,8 +44,7 @@ def verified(options: TokenOptions, token: object, moment: datetime, purpose: st
     claims = verify_signature(options.jwt, token)
     check_times(claims, moment, leeway=options.leeway)
     check_life(options, claims, moment)
-    if purpose is not None:
-        check_purpose(claims, purpose)
+    check_purpose(claims, purpose)  # always: a caller's None must not mean "any"
     return claims
 
 

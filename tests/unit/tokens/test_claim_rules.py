@@ -136,6 +136,15 @@ class TestAPeersWords:
             resource.get_token(token=issued.token).subject,
         )
 
+    @named("purpose", [None, "", 7, ["user"], "User", "user "])
+    def test_a_purpose_that_is_none_is_not_any(self, declare, purpose):
+        """What a caller forgot to fill in does not switch the check off."""
+        resource = declare(jwt=JWT(SECRET))
+        token = resource.issue("alice").token
+        for use in (resource.verify, resource.consume, resource.confirm):
+            with pytest.raises(WrongPurpose):
+                use(token, purpose=purpose)
+
 
 class TestNewTokens:
     """What ``issue`` writes, and what it refuses to write."""
