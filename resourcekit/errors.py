@@ -105,6 +105,10 @@ class DeclarationErrors(DeclarationError, ExceptionGroup[DeclarationError]):
         """Each finding on a line of its own."""
         return "\n  ".join([f"{len(self.exceptions)} declarations are wrong:", *map(str, self.exceptions)])
 
+    def __reduce__(self) -> tuple[type[Self], tuple[list[DeclarationError]]]:
+        """Pickle by the errors alone."""
+        return type(self), ([error for error in self.exceptions if isinstance(error, DeclarationError)],)
+
     def derive(self, excs: Sequence[DeclarationError]) -> DeclarationErrors:  # type: ignore[override]  # PEP 654 splits
         """Keep the type when the group is split (PEP 654)."""
         return DeclarationErrors(excs)
@@ -169,6 +173,10 @@ class UniqueViolation(Invalid):
         self.identity, self.fields = identity, tuple(fields)
         message = "is already taken" if len(self.fields) == 1 else f"are already taken together with {', '.join(self.fields[1:])}"
         super().__init__(FieldFinding(self.fields[0] if self.fields else "", message), resource=resource, action=action)
+
+    def __reduce__(self) -> tuple[type[Self], tuple[str, tuple[str, ...]], dict[str, object]]:
+        """Pickle by what it is made with."""
+        return type(self), (self.identity, self.fields), vars(self)
 
 
 class NotNull(Invalid):

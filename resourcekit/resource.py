@@ -200,7 +200,7 @@ def _wrong_options(given: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
     wrong: dict[str, tuple[str, str]] = {}
     for option in ("extensions", "notifiers"):
         if not isinstance(given.get(option, ()), (list, tuple)):
-            what = f"{option} must be a list, is {type(given[option]).__name__}"
+            what = f"{option} must be a list, is {given[option]!r}"
             wrong[option] = what, f"Write {option}=[...]."
     for notifier in given.get("notifiers", ()) if "notifiers" not in wrong else ():
         if isinstance(notifier, type) or not callable(getattr(notifier, "notify", notifier)):

@@ -135,7 +135,10 @@ def _upsert_findings(action: CreateAction, info: Facts) -> Iterable[Finding]:
     name = action.upsert.identity
     if name is not None and name not in info.identities:
         yield _finding(
-            "RK046", action, f"upserts by the identity {name!r}, which does not exist", did_you_mean(name, info.identities)
+            "RK046",
+            action,
+            f"upserts by the identity {name!r}, which does not exist",
+            did_you_mean(name, info.identities) or f"Declare it: {name} = identity(...).",
         )
     for field in (*(action.upsert.set or ()), *action.upsert.given):
         if field not in info.attributes:

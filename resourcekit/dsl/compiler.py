@@ -120,10 +120,19 @@ def _body_of(cls: type, annotations: Mapping[str, object], scope: Scope) -> Iter
 def _bare(annotation: object, scope: Scope) -> Word | None:
     try:
         resolved = scope.resolve(annotation)
+    except Exception:  # a text that cannot be read: it is ours if it begins like one of ours, and then told as wrong
+        origin = _head(annotation, scope)
+    else:
+        origin = getattr(resolved, "__origin__", None)
+    return origin.bare() if isinstance(origin, type) and issubclass(origin, Word) else None
+
+
+def _head(annotation: object, scope: Scope) -> object:
+    """Return what the name before the bracket stands for; ``None`` where it stands for nothing."""
+    try:
+        return scope.resolve(str(annotation).partition("[")[0])
     except Exception:  # an annotation that means nothing here is not ours
         return None
-    origin = getattr(resolved, "__origin__", None)
-    return origin.bare() if isinstance(origin, type) and issubclass(origin, Word) else None
 
 
 def _without_extension(resource: str, name: str, entity: Entity) -> DeclarationError:

@@ -155,8 +155,8 @@ def _mismatch(value: object, annotation: Any) -> str | None:
     choices = typing.get_args(annotation) if typing.get_origin(annotation) in (typing.Union, types.UnionType) else (annotation,)
     if any(_fits(value, choice) for choice in choices):
         return None
-    wanted = " or ".join(getattr(choice, "__name__", str(choice)) for choice in choices)
-    return f"must be {wanted}, is {type(value).__name__}"
+    wanted = " or ".join("None" if choice is types.NoneType else getattr(choice, "__name__", str(choice)) for choice in choices)
+    return f"must be {wanted}, is {f'the class {value.__name__}' if isinstance(value, type) else type(value).__name__}"
 
 
 def _fits(value: object, choice: Any) -> bool:
