@@ -5,7 +5,10 @@ from __future__ import annotations
 import functools
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from resourcekit.data_layers.base import Capability
+from resourcekit.errors import Invalid
 from resourcekit.flow.expression import Field, now
 from resourcekit.testing.clock import ManualClock
 from resourcekit.testing.laws.ledger import LawBook, Ledger, key, law
@@ -144,3 +147,11 @@ class SweepLaws(LawBook):
             clock.advance(hours=2, microseconds=1)
             removed = sum([count async for count in ledger.sweep(Field("moment") < now())])
         assert (3, ["3", "4"]) == (removed, await ledger.keys())
+
+    @law(Capability.DELETE_IN_BATCHES)
+    async def test_a_sweep_by_a_value_that_cannot_be_kept_is_refused(self, ledger: Ledger) -> None:
+        """A condition that compares with what no store keeps raises Invalid, and nothing is removed."""
+        await ledger.add(sample("a"))
+        with pytest.raises(Invalid):
+            _ = [count async for count in ledger.sweep(key != "a\0")]
+        assert ["a"] == await ledger.keys()
