@@ -60,7 +60,7 @@ class LinesFile:
         """Put other lines in the place of all there are; the caller has the turn. Durable when this returns."""
         draft = self.path.with_suffix(".draft")
         with _ours(self.path):
-            with draft.open("w", encoding="utf-8", newline="\n") as file:
+            with draft.open("w", encoding="utf-8") as file:
                 file.writelines(f"{line}\n" for line in lines)
                 file.flush()
                 os.fsync(file.fileno())
@@ -74,7 +74,7 @@ class LinesFile:
         self._seen = weakref.finalize(self, os.close, self._descriptor)
         status = os.fstat(self._descriptor)
         self._stamp = status.st_mtime_ns, status.st_size
-        with open(self._descriptor, encoding="utf-8", newline="\n", closefd=False) as file:
+        with open(self._descriptor, encoding="utf-8", closefd=False) as file:
             # Not splitlines(): a text may hold characters that it takes for the end of a line.
             return [line for line in file.read().split("\n") if line.strip()]
 

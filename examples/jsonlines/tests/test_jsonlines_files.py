@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from resourcekit import Attr, Domain, Resource, attribute, context, create, destroy, get, query, set_attribute, update
-from resourcekit.errors import DataLayerError, DeclarationError, Timeout, Unavailable
+from resourcekit.errors import DataLayerError, DeclarationError, Invalid, Timeout, Unavailable
+from resourcekit.extending import Insert
 from resourcekit.testing import declaration_errors
 from resourcekit_jsonlines import JSONLines
 
@@ -121,6 +122,24 @@ def test_a_missing_file_is_unavailable(folder: Path) -> None:
         note.write(id=1)
     assert ["JSONLINES01"] == [finding.id for finding in health]
     assert 0 == query(declare(folder)).count()
+
+
+def test_what_is_no_json_is_refused_row_by_row(folder: Path) -> None:
+    """A value that JSON cannot hold is Invalid where it comes in; the other rows are written, and nothing breaks off."""
+
+    class Box(Resource, domain=Domain("boxes"), data_layer=JSONLines(folder)):
+        id: Attr[int] = attribute(primary_key=True)
+        content: Attr[dict[str, Any]] = attribute(default_factory=dict)
+
+    store, kept = Box.__runtime__.store, {"numbers": [1, None, 2.5], "text": "é"}
+    asyncio.run(store.create_storage())
+    plan = store.compile(Insert(("id", "content")))
+    rows = [{"id": 1, "content": {"when": datetime.now(UTC)}}, {"id": 2, "content": kept}, {"id": 3, "content": {"odd": {1, 2}}}]
+    result = asyncio.run(store.insert(plan, rows, {}))
+
+    assert [Invalid, Invalid] == [type(failure.error) for failure in result.failures]
+    assert ["Box: content: must be made of JSON values only"] * 2 == [str(failure.error) for failure in result.failures]
+    assert [(2, kept)] == [(box.id, box.content) for box in query(Box).all()]
 
 
 def test_two_resources_in_one_process_follow_each_other(folder: Path) -> None:
