@@ -37,7 +37,7 @@ def test_a_pipe_gets_no_colour_and_no_box(run):
     output = run("explain", "helpdesk_app:Ticket").output
 
     assert not {"\x1b", "│", "┃", "─", "…"} & set(output)
-    assert "HasPrimaryKey, NamedFieldsExist, OnePrimaryActionOfAKind, ActionsAreSound" in output
+    assert "HasPrimaryKey, NamedFieldsExist, OnePrimaryActionOfAKind, StepsCanRun, ActionsAreSound" in output
 
 
 def test_json_holds_the_same_facts(run):

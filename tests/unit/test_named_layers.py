@@ -1,0 +1,44 @@
+"""Data layers that are named by a text."""
+
+import pytest
+
+from resourcekit import Attr, Domain, Resource, attribute, create, get
+from resourcekit.errors import DeclarationError
+
+
+def declare(layer):
+    """Return a resource on a layer, its storage made."""
+    domain = Domain("notes")
+
+    class Note(Resource, domain=domain, data_layer=layer):
+        id: Attr[int] = attribute(primary_key=True)
+
+        keep = create(accept=["id"])
+
+    domain.create_storage()
+    return Note
+
+
+def test_a_name_is_enough_for_memory():
+    """``data_layer="memory"`` is ``Memory()``."""
+    note = declare("memory")
+    note.keep(id=1)
+
+    assert 1 == get(note, 1).id
+
+
+def test_a_url_is_enough_for_sqlite(tmp_path):
+    """The scheme says which layer it is."""
+    note = declare(f"sqlite:///{tmp_path}/notes.db")
+    note.keep(id=1)
+
+    assert 1 == get(note, 1).id
+    assert (tmp_path / "notes.db").exists()
+
+
+def test_an_unknown_name_is_refused_with_a_suggestion():
+    """A DeclarationError names what is meant."""
+    with pytest.raises(DeclarationError, match="memory") as refused:
+        declare("memry")
+
+    assert "RK008" == refused.value.code
