@@ -27,7 +27,10 @@ __all__ = [
 ]
 
 ValidationFunction = Callable[[Changeset, Context], Any]
-"""A validation as a function: returns a message, findings, or nothing. Any: the result may be awaitable."""
+"""A validation as a function: returns a message, findings, the changeset with what it rejected, or nothing.
+
+Any: the result may be awaitable.
+"""
 
 
 class Validation:

@@ -261,7 +261,7 @@ def _beyond(runtime: Runtime, last: Any) -> Expression:
 async def _change_at_once(runner: ChangeRunner, query: Query[Any], given: Mapping[str, Any], context: Context) -> BulkResult[Any]:
     _require_atomic(runner, query)
     try:
-        result = await _write_at_once(runner, query, runner.atomic(runner.bind(given), context))
+        result = await _write_at_once(runner, query, await runner.atomic(runner.bind(given), context))
     except UnsupportedExpression as error:
         raise _not_at_once(runner, f"the data layer cannot compute it ({error})") from None
     except Invalid as error:

@@ -88,7 +88,7 @@ class ChangeRunner:
         target = _Target(key, await self.visible(context), context)
         if self.is_atomic:
             try:
-                return await self._around(self.atomic(changeset, context), target)
+                return await self._around(await self.atomic(changeset, context), target)
             except UnsupportedExpression:
                 pass  # the store cannot compute it: read, compute here, and compare when writing
         record = changeset.record
@@ -108,7 +108,7 @@ class ChangeRunner:
 
         return await run_around(self.runtime.store, changeset, target.context, write, transaction=self.action.transaction)
 
-    def atomic(self, changeset: Changeset, context: Context) -> Changeset:
+    async def atomic(self, changeset: Changeset, context: Context) -> Changeset:
         """Return the changeset whose values, atomics and condition make one statement.
 
         Raises UnsupportedExpression where a statement cannot see to all that the result must keep.
@@ -126,7 +126,8 @@ class ChangeRunner:
             if fields_of(rule):
                 changeset = changeset.where(rule)
             elif not compile_expression(rule)({}, changeset.arguments, {}):
-                raise self.invalid(*(validation.validate(changeset, context) or [FieldFinding("", "is refused")]))
+                found = await apply_validations(changeset, [as_validation(validation)], context)
+                raise self.invalid(*(found or [FieldFinding("", "is refused")]))
         for name, expression in changeset.atomics.items():
             changeset = changeset.where(self._bounds(name, expression))
         return changeset

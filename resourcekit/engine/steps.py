@@ -51,10 +51,18 @@ async def apply_validations(changeset: Changeset, validations: Iterable[Step], c
     findings: list[FieldFinding] = []
     for validate in validations:
         found = await settled(validate(changeset, context))
-        if isinstance(found, str):
-            findings.append(FieldFinding("", found))
-        elif isinstance(found, FieldFinding):
-            findings.append(found)
-        elif found:
-            findings.extend(found)
+        if found is not None:
+            findings.extend(_findings_of(found, changeset, validate))
     return findings
+
+
+def _findings_of(found: Any, changeset: Changeset, validate: Step) -> Iterable[FieldFinding]:
+    """Read what a validation returned: a message, a finding, several of either, or the changeset that it rejected."""
+    if isinstance(found, Changeset):
+        return found.findings[len(changeset.findings) :]
+    each = [found] if isinstance(found, (str, FieldFinding)) or not isinstance(found, Iterable) else list(found)
+    if all(isinstance(one, (str, FieldFinding)) for one in each):
+        return [FieldFinding("", one) if isinstance(one, str) else one for one in each]
+    name = getattr(validate, "__qualname__", type(validate).__name__)
+    msg = f"the validation {name} must return a text, findings, the changeset or nothing, not {type(found).__name__}"
+    raise TypeError(msg)
