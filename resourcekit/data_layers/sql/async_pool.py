@@ -94,15 +94,17 @@ class LoopPool:
         try:
             return await asyncio.shield(opening)
         except BaseException:
-            self._places.release()
-            if not opening.done():
+            if opening.done():
+                self._places.release()
+            else:
                 _ending.add(opening)
                 opening.add_done_callback(self._opened_for_nobody)
             raise
 
     def _opened_for_nobody(self, opening: asyncio.Future[AsyncLink]) -> None:
-        """Keep a connection whose task was cancelled while it was opened."""
+        """Keep a connection whose task was cancelled while it was opened; its place was taken until now."""
         _ending.discard(opening)
+        self._places.release()
         if opening.cancelled() or opening.exception() is not None:
             return
         if self._keep:
