@@ -12,7 +12,7 @@ from resourcekit.errors import FieldFinding
 from resourcekit.flow.changeset import Changeset
 from resourcekit.flow.context import Context
 from resourcekit.flow.evaluation import compile_expression
-from resourcekit.flow.expression import Compare, Comparison, Expression, Field, Value, all_of, as_expression
+from resourcekit.flow.expression import Compare, Comparison, Expression, Field, Value, all_of, any_of, as_expression
 
 __all__ = [
     "AtomicValidation",
@@ -81,7 +81,7 @@ class _OnFields(Validation):
 
     def atomic(self, changeset: Changeset, context: Context) -> Expression:
         """Say the rule over the fields of the stored record; the engine puts in what the caller gave."""
-        operands = [Value(changeset.arguments[name]) if name in changeset.arguments else Field(name) for name in self.fields]
+        operands = [_operand(changeset, name) for name in self.fields]
         rules = [self.rule(operand) | operand.is_none() if self.none_passes else self.rule(operand) for operand in operands]
         return all_of(*rules)
 
@@ -89,6 +89,10 @@ class _OnFields(Validation):
         if value is None and self.none_passes:
             return True
         return bool(compile_expression(self.rule(Value(value)))({}, {}, {}))
+
+
+def _operand(changeset: Changeset, name: str) -> Expression:
+    return Value(changeset.arguments[name]) if name in changeset.arguments else Field(name)
 
 
 def _given(changeset: Changeset, name: str) -> Any:
@@ -139,6 +143,12 @@ class _CompareWith(Validation):
             return []
         named = other.name if isinstance(other, Field) else getattr(other, "value", "the value")
         return [FieldFinding(self.field, f"must be {self.op} {named}")]
+
+    def atomic(self, changeset: Changeset, context: Context) -> Expression:
+        """Say the same over the fields of the stored record."""
+        other = as_expression(self.other)
+        left, right = _operand(changeset, self.field), _operand(changeset, other.name) if isinstance(other, Field) else other
+        return any_of(Compare(self.op, left, right), left.is_none(), right.is_none())
 
 
 def one_of(field: str, options: Sequence[object]) -> Validation:

@@ -118,6 +118,8 @@ async def _prepared(
     changesets: dict[int, Changeset] = {}
     for index, given in batch:
         with tally.failing(index):
+            if not isinstance(given, Mapping):
+                raise Invalid(f"must be a mapping of inputs, is {type(given).__name__}", **_place(runner))
             changesets[index] = runner.bind(given)
     await _apply_changes(runner, changesets, tally, context)
     ready: list[tuple[int, Changeset]] = []
@@ -188,7 +190,7 @@ async def bulk_change(
     the order of the key and writes record by record, each by itself; what fails is told by its place in that order.
     Given records are always written so.
     """
-    where = {"resource": runner.runtime.info.name, "action": runner.action.name}
+    where = _place(runner)
     if strategy not in ("atomic", "stream", None):
         raise InvalidArgument(f"strategy is 'atomic' or 'stream', not {strategy!r}", **where)
     runner.bind(given)  # a wrong input is wrong for all of them
@@ -297,8 +299,9 @@ def _require_atomic(runner: ChangeRunner, query: Query[Any]) -> None:
 
 
 def _not_at_once(runner: ChangeRunner, reason: str) -> InvalidArgument:
-    return InvalidArgument(
-        f"cannot run as one statement: {reason}; say strategy='stream'",
-        resource=runner.runtime.info.name,
-        action=runner.action.name,
-    )
+    return InvalidArgument(f"cannot run as one statement: {reason}; say strategy='stream'", **_place(runner))
+
+
+def _place(runner: CreateRunner | ChangeRunner) -> dict[str, str]:
+    """Return what every error of an action says of its place."""
+    return {"resource": runner.runtime.info.name, "action": runner.action.name}

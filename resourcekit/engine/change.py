@@ -129,20 +129,20 @@ class ChangeRunner:
                 found = await apply_validations(changeset, [as_validation(validation)], context)
                 raise self.invalid(*(found or [FieldFinding("", "is refused")]))
         for name, expression in changeset.atomics.items():
-            changeset = changeset.where(self._bounds(name, expression))
+            for bound in self._bounds(name, expression):
+                changeset = changeset.where(bound | expression.is_none())
         return changeset
 
-    def _bounds(self, name: str, value: Expression) -> Expression:
+    def _bounds(self, name: str, value: Expression) -> list[Expression]:
         """Return what a computed value must keep, so that the statement itself sees to it."""
         attribute = self.runtime.info.attributes.get(name)
         limits = Constraints() if attribute is None else attribute.constraints
         if (limits.min_length, limits.max_length, limits.match) != (None, None, None):
             raise UnsupportedExpression("a statement does not see to the length or the form of what it computes")
-        bounds = [
+        return [
             *([] if limits.minimum is None else [value >= limits.minimum]),
             *([] if limits.maximum is None else [value <= limits.maximum]),
         ]
-        return all_of(*(bound | value.is_none() for bound in bounds))
 
     async def visible(self, context: Context) -> Expression | None:
         """Return what the action's read (the primary one unless it names one) lets be seen; ``None`` for everything."""

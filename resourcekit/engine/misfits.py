@@ -93,7 +93,10 @@ def _misses(given: Attribute | Argument, value: Any, limits: Constraints) -> str
 def _uncastable(
     called: str, given: Attribute | Argument, value: Any, limits: Constraints, place: tuple[Entity, Entity | None]
 ) -> Iterable[Finding]:
-    if problem := _misses(given, value, limits):
+    problem = _misses(given, value, limits)
+    if not problem and called != "default" and isinstance(value, str):
+        problem = "must be a value of the type itself, not its text"
+    if problem:
         cure = f"Give a value that the type {given.type} and its limits let pass."
         yield _finding("RK034", place[0], f"its {called} {problem}", cure, place[1])
 

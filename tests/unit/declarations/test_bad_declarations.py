@@ -278,6 +278,7 @@ def test_lines_of_a_body(lines: dict[str, Any], code: str, text: str) -> None:
         (int, {"default": 0, "minimum": 1}, "RK034", "its default must be at least 1"),
         (Literal["a", "b"], {"default": "c"}, "RK034", "must be one of 'a', 'b'"),
         (int, {"maximum": "many"}, "RK034", "its maximum must be a whole number"),
+        (int, {"maximum": "9"}, "RK034", "its maximum must be a value of the type itself"),
         (datetime, {"minimum": datetime(2026, 1, 1)}, "RK034", "its minimum must have a time zone"),  # noqa: DTZ001
         (int, {"min_length": 1}, "RK035", "min_length means nothing for int"),
         (bool, {"maximum": 1}, "RK035", "maximum means nothing for bool"),

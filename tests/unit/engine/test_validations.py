@@ -69,7 +69,7 @@ def form(layer: Callable[[], Any]) -> Any:
         alter = update(accept=["kind", "name", "least", "most", "gone"], validations=rules)
         alter_atomic = update(
             accept=["kind", "least", "most", "gone", "name"],
-            validations=[one_of("kind", ["a", "b"]), present("name"), absent("gone")],
+            validations=[one_of("kind", ["a", "b"]), present("name"), absent("gone"), compare("least", "<=", most)],
             require_atomic=True,
         )
 
@@ -118,7 +118,14 @@ def test_validations_within_one_statement(form: Any) -> None:
     form.fill(id=1)
 
     assert "b" == form.alter_atomic(1, kind="b").kind
-    for given, path in [({"kind": "c"}, "kind"), ({"gone": "x"}, "gone"), ({"name": ""}, "name"), ({"name": None}, "name")]:
+    for given, path in [
+        ({"kind": "c"}, "kind"),
+        ({"gone": "x"}, "gone"),
+        ({"name": ""}, "name"),
+        ({"name": None}, "name"),
+        ({"most": 0}, "least"),
+        ({"least": 6, "most": 5}, "least"),
+    ]:
         with pytest.raises(Invalid) as caught:
             form.alter_atomic(1, **given)
         assert [path] == [finding.path for finding in caught.value.findings]
