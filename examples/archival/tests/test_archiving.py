@@ -230,8 +230,10 @@ def test_names_that_mean_something_else_are_refused_together() -> None:
 
         _ = Note
 
-    assert [("ARCHIVAL02", "archived_at"), ("ARCHIVAL02", "unarchive")] == [(error.code, error.path[-1]) for error in errors]
-    assert all("test_archiving.py" in error.origin for error in errors)
+    ours = [error for error in errors if error.code.startswith("ARCHIVAL")]  # the core has a word about them too
+
+    assert [("ARCHIVAL02", "archived_at"), ("ARCHIVAL02", "unarchive")] == [(error.code, error.path[-1]) for error in ours]
+    assert all("test_archiving.py" in error.origin for error in ours)
 
 
 def test_an_excluded_action_must_exist() -> None:
