@@ -14,6 +14,9 @@ LONGEST_FILE, LONGEST_FUNCTION = 400, 40
 EXCUSED = {
     "examples/helpdesk.py:main": "a day at a help desk, read from top to bottom",
     "examples/swap_data_layer.py:story": "one story, told over two data layers",
+    "tests/unit/declarations/test_bad_declarations.py": "the tables of all that a declaration can say wrongly",
+    "tests/unit/engine/test_hooks.py:logged": "one resource with a hook at every stage",
+    "tests/unit/engine/test_validations.py:form": "one resource with a validation of every kind",
     "tests/typing/authoring.py": "waits to be parted: extensions, and data layers",
     "tests/conformance/tokens/test_promise_quiet.py:test_no_function_tells_a_token_or_a_jti": "calls every function of the extension once",
     "tests/conformance/redis/test_redis_faults.py": "waits to be parted: time to live and clusters are chapters of their own",
