@@ -161,8 +161,9 @@ class CreateRunner:
             name: with_fields(self.runtime.conditions.assigned(name, expression), stored)
             for name, expression in changeset.atomics.items()
         }
-        written: dict[str, Expression] = {**touched, **came, **computed}
-        return {name: written[name] for name in sorted(written.keys() - {*target, *self.runtime.key})}
+        kept = {*target, *self.runtime.key}
+        written: dict[str, Expression] = {**touched, **came, **computed} if {*came, *computed} - kept else {}
+        return {name: written[name] for name in sorted(written.keys() - kept)}
 
     async def _existing(self, row: Mapping[str, Any]) -> Any:
         """Return the record that an upsert left as it was."""
