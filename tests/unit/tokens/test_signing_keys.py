@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import threading
 
@@ -248,9 +249,16 @@ class TestFromOutside:
         assert ([], 2) == (calls, len(options.keys))
 
     def test_it_is_read_once(self):
-        """Eight threads that begin together ask the callable once."""
-        calls, start = [], threading.Barrier(8)
-        signing = key("HS256", lambda: calls.append(1) or SECRET)
+        """Eight threads that begin together ask the callable once, though it takes its time."""
+        calls, start, met = [], threading.Barrier(8), threading.Barrier(2)
+
+        def ask():
+            calls.append(1)
+            with contextlib.suppress(threading.BrokenBarrierError):
+                met.wait(0.2)  # seconds; a second caller would end it at once
+            return SECRET
+
+        signing = key("HS256", ask)
 
         def use():
             start.wait()
