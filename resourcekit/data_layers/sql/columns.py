@@ -232,7 +232,8 @@ def _encode_dynamic(value: Any) -> Any:
 
 STRING = Codec(Form.TEXT, Family.TEXT, encode_text)
 INTEGER = Codec(Form.INTEGER, Family.NUMBER, _encode_integer, summed=True)
-FLOAT = Codec(Form.REAL, Family.NUMBER, _encode_float, summed=True)
+# RETURNING gives a whole number of a REAL column as an int (SQLite).
+FLOAT = Codec(Form.REAL, Family.NUMBER, _encode_float, float, summed=True)
 BOOLEAN = Codec(Form.INTEGER, Family.NUMBER, _encode_integer, bool)
 MOMENT = Codec(Form.INTEGER, Family.MOMENT, encode_moment, decode_moment)
 DURATION = Codec(Form.INTEGER, Family.DURATION, _encode_duration, _decode_duration, summed=True)
