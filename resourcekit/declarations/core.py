@@ -20,6 +20,7 @@ from resourcekit.dsl.origin import Origin
 from resourcekit.dsl.transformer import Transformer
 from resourcekit.dsl.verifier import Verifier
 from resourcekit.errors import did_you_mean
+from resourcekit.flow.rewriting import fields_of
 
 __all__ = ["AddPrimaryRead", "Core"]
 
@@ -57,7 +58,8 @@ class NamedFieldsExist(Verifier):
         """Find unknown names, with a suggestion each."""
         groups: list[Identity | Index] = [*info.identities.values(), *info.indexes.values()]
         for group in groups:
-            for field in group.fields:
+            where = group.where if isinstance(group, Index) else None
+            for field in (*group.fields, *(() if where is None else sorted(fields_of(where)))):
                 if field not in info.attributes:
                     yield _finding(
                         "RK042",

@@ -8,6 +8,7 @@ import attrs
 
 from resourcekit.dsl.entity import Entity
 from resourcekit.dsl.origin import Origin
+from resourcekit.flow.expression import Expression
 
 __all__ = ["Identity", "Index", "identity", "index"]
 
@@ -26,11 +27,15 @@ class Identity(Entity):
 
 @attrs.frozen(kw_only=True, eq=False)
 class Index(Entity):
-    """Attributes that queries filter or sort by together; a hint to the store, with no effect on results."""
+    """Attributes that queries filter or sort by together; a hint to the store, with no effect on results.
+
+    where: which records are found by it; ``None``: all.
+    """
 
     section: ClassVar[str] = "indexes"
 
     fields: tuple[str, ...] = ()
+    where: Expression | None = attrs.field(default=None, repr=False)
 
 
 def identity(*fields: str, doc: str = "") -> Identity:
@@ -41,9 +46,10 @@ def identity(*fields: str, doc: str = "") -> Identity:
     return Identity(fields=fields, origin=Origin.here(), doc=doc)
 
 
-def index(*fields: str, doc: str = "") -> Index:
+def index(*fields: str, where: Expression | None = None, doc: str = "") -> Index:
     """Declare an index over these attributes, in this order; the name comes from the class body.
 
-    fields: names of attributes that queries filter or sort by together.
+    fields: names of attributes that queries filter or sort by together. where: a condition that those queries ask for,
+    too; records for which it does not hold cost nothing. A store that cannot index a part of its records indexes all.
     """
-    return Index(fields=fields, origin=Origin.here(), doc=doc)
+    return Index(fields=fields, where=where, origin=Origin.here(), doc=doc)

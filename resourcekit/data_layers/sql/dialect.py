@@ -90,6 +90,10 @@ class Room(ABC):
         """Return keyword arguments for ``sa.Table``."""
 
     @abstractmethod
+    def index_options(self, where: Element) -> dict[str, Any]:
+        """Return keyword arguments for an ``sa.Index`` over a part of a table; none where that cannot be had."""
+
+    @abstractmethod
     def like(self, text: Element, pattern: Element) -> Element:
         """Return a case-sensitive match with a pattern that went through ``pattern``."""
 

@@ -61,7 +61,8 @@ class Built:
 class Builder:
     """Builds the expressions of one statement and remembers its placeholders.
 
-    incoming: the row of an insert that met a conflict.
+    incoming: the row of an insert that met a conflict. is_fixed: there will be no values, as in the condition of an index;
+    constants stand in the text.
     """
 
     room: Room
@@ -70,6 +71,7 @@ class Builder:
     resource: str
     binds: dict[str, Bind] = attrs.field(factory=dict)
     incoming: Any = None
+    is_fixed: bool = False
 
     # Values
 
@@ -116,6 +118,10 @@ class Builder:
 
     def bind(self, bind: Bind) -> Element:
         """Add a placeholder."""
+        if self.is_fixed:
+            if bind.param or not isinstance(bind.constant, (str, int, float)):
+                raise UnsupportedExpression("only attributes and plain values can stand here")
+            return sa.literal(bind.constant)
         key = f"b{len(self.binds)}"
         self.binds[key] = bind
         return sa.bindparam(key)

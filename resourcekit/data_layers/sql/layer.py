@@ -8,14 +8,18 @@ from typing import Any, ClassVar
 import attrs
 import sqlalchemy as sa
 
-from resourcekit.data_layers.base import Capability, DataLayer, Store
+from resourcekit.data_layers.base import Capability, DataLayer, Store, UnsupportedExpression
 from resourcekit.data_layers.sql.columns import Codec, codec_for
+from resourcekit.data_layers.sql.dialect import Element
+from resourcekit.data_layers.sql.expressions import Builder
 from resourcekit.data_layers.sql.plans import Compiler
 from resourcekit.data_layers.sql.repo import Repo, repo_for
 from resourcekit.data_layers.sql.store import CAPABILITIES, SQLStore
+from resourcekit.data_layers.unstorable import Unstorable
 from resourcekit.declarations.identity import Identity, Index
 from resourcekit.dsl.option import option
 from resourcekit.flow.environment import EnvironmentVariable
+from resourcekit.flow.expression import Expression
 from resourcekit.resource_info import ResourceInfo
 
 __all__ = ["SQL"]
@@ -86,5 +90,16 @@ def _table(info: ResourceInfo, name: str, repo: Repo, codecs: dict[str, Codec]) 
     ]
     table = sa.Table(name, repo.metadata, *columns, **repo.room.table_options())
     for group in groups:
-        sa.Index(f"{name}_{group.name}", *(table.c[field] for field in group.fields), unique=isinstance(group, Identity))
+        where = None if isinstance(group, Identity) or group.where is None else _part(group.where, info, repo, table, codecs)
+        options = {} if where is None else repo.room.index_options(where)
+        members = [table.c[field] for field in group.fields]
+        sa.Index(f"{name}_{group.name}", *members, unique=isinstance(group, Identity), **options)
     return table
+
+
+def _part(where: Expression, info: ResourceInfo, repo: Repo, table: sa.Table, codecs: dict[str, Codec]) -> Element | None:
+    """Return the condition of an index; ``None`` where it can only be had for the whole table."""
+    try:
+        return Builder(repo.room, table, codecs, info.name, is_fixed=True).test(where)
+    except (UnsupportedExpression, Unstorable):
+        return None

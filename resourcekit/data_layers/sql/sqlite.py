@@ -53,6 +53,10 @@ class SQLiteRoom(Room):
         """See Room. WITHOUT ROWID clusters by the key; STRICT keeps a sum that overflowed from becoming a float."""
         return {"sqlite_with_rowid": False, "sqlite_strict": True}
 
+    def index_options(self, where: Element) -> dict[str, Any]:
+        """See Room."""
+        return {"sqlite_where": where}
+
     def like(self, text: Element, pattern: Element) -> Element:
         """See Room; GLOB, because LIKE takes ASCII letters of both cases as equal."""
         return text.op("GLOB", is_comparison=True)(pattern)
