@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from types import NoneType
+from types import MappingProxyType, NoneType
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast, dataclass_transform, runtime_checkable
 
 import attrs
@@ -266,11 +266,11 @@ def _freeze(state: State) -> ResourceInfo:
         doc=state.doc,
         origin=state.origin,
         entities=tuple(state.entities.values()),
-        extensions=state.extensions,
-        options=state.options,
-        persisted=state.persisted,
-        functions=state.functions,
-        history=state.history,
+        extensions=MappingProxyType(state.extensions),
+        options=MappingProxyType(state.options),
+        persisted=MappingProxyType(state.persisted),
+        functions=MappingProxyType(state.functions),
+        history=MappingProxyType(state.history),
     )
 
 

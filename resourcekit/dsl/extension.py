@@ -56,8 +56,9 @@ class Extension(Options):
 
         Raises LookupError where the resource does not have the extension.
         """
-        found = resource.__info__.extensions.get(cls)
+        facts = getattr(resource, "__info__", None)
+        found = None if facts is None else facts.extensions.get(cls)
         if not isinstance(found, cls):
-            msg = f"{resource.__name__} does not have the extension {cls.__name__}; name it in extensions=[...]"
+            msg = f"{getattr(resource, '__name__', resource)} does not have the extension {cls.__name__}; name it in extensions=[...]"
             raise LookupError(msg)  # noqa: TRY004  # the resource is asked for something that it does not have
         return found
