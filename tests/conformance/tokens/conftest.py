@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -10,8 +11,9 @@ from typing import Any
 import pytest
 from voices import START, VOICES, Forge, Voice, declared
 
-from resourcekit.data_layers import SQL, Memory
+from resourcekit.data_layers import SQL, Memory, Redis
 from resourcekit.testing import ManualClock
+from tests.support import valkey
 
 
 @pytest.fixture
@@ -21,11 +23,29 @@ def clock() -> Iterator[ManualClock]:
         yield moved
 
 
+@pytest.fixture(scope="session")
+def token_valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[valkey.Valkey]:
+    """A Valkey server that keeps what it acknowledged."""
+    if valkey.binary() is None:
+        pytest.skip("a Valkey server is missing")
+    server = valkey.Valkey(tmp_path_factory.mktemp("valkey")).start()
+    yield server
+    server.stop()
+
+
 @pytest.fixture
 def layers(request: pytest.FixtureRequest, tmp_path: Any) -> Callable[[str], Any]:
-    """Make a data layer by name; the SQL ones of a test share one file, each with a table of its own."""
-    tables = iter(range(100))
-    return lambda name: Memory() if name == "memory" else SQL(f"sqlite:///{tmp_path}/tokens.db", table=f"table_{next(tables)}")
+    """Make a data layer by name; those of a test share a file, or a tag, each with a table of its own."""
+    tables, tag = iter(range(100)), f"test-{secrets.token_hex(6)}"
+
+    def make(name: str) -> Any:
+        if name == "memory":
+            return Memory()
+        if name == "valkey":
+            return Redis(request.getfixturevalue("token_valkey").url, tag=f"{tag}-{next(tables)}")
+        return SQL(f"sqlite:///{tmp_path}/tokens.db", table=f"table_{next(tables)}")
+
+    return make
 
 
 @pytest.fixture
@@ -49,7 +69,7 @@ def speak() -> Iterator[Callable[[Any, str], Voice]]:
                 thread.join(10)
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", pytest.param("valkey", marks=pytest.mark.slow)])
 def layer_name(request: pytest.FixtureRequest) -> str:
     """Return the layer's name: every test runs on each."""
     return str(request.param)
