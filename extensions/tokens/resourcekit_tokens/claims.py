@@ -193,18 +193,19 @@ def _is_usual(payload: Mapping[str, Any], rules: ClaimRules) -> bool:
     get = payload.get
     jti, family, issuer = get("jti"), get("fam", "-"), get("iss", "-")
     subject, purpose = get(rules.subject_claim, "-"), get(rules.purpose_claim, "-")
-    if not (type(jti) is type(family) is type(issuer) is type(subject) is type(purpose) is str):
+    try:
+        text = jti + family + issuer + subject + purpose
+    except TypeError:
+        return False
+    # The sum of five JSON values is text only if each is; and if all are short enough together, each is.
+    if type(text) is not str or len(text) > _SHORT or not text.isascii() or "\x00" in text:
         return False
     if not (jti and family and issuer and subject and purpose) or jti[:3] == _RESERVED_JTI or rules.default_purpose is None:
         return False
-    text = jti + family + issuer + subject + purpose
-    if len(text) > _SHORT or not text.isascii() or "\x00" in text:  # if all are short enough together, each is
-        return False
-    for time in (get("exp", 0), get("iat", 0), get("nbf", 0)):
-        if type(time) is float:
-            if not 0.0 <= time <= _LAST_FLOAT:
-                return False
-        elif type(time) is not int or not 0 <= time <= _LAST_SECOND:
+    for time in get("exp", 0), get("iat", 0), get("nbf", 0):
+        if (type(time) is not int or not 0 <= time <= _LAST_SECOND) and (
+            type(time) is not float or not 0.0 <= time <= _LAST_FLOAT
+        ):
             return False
     aud = get("aud", "")
     return type(aud) is str or (type(aud) is list and set(map(type, aud)) == {str})

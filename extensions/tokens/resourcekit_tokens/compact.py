@@ -49,20 +49,21 @@ class TokenHeader(NamedTuple):
 
 
 def as_token(given: object) -> str:
-    """What was given, if it can be a token at all; raises InvalidToken for what is no ``str``."""
+    """What was given, if it can be a token at all, as a plain ``str``; raises InvalidToken for what is no text."""
     if isinstance(given, str):
-        return given
+        return str.__str__(given)  # a subclass may answer as it likes
     raise InvalidToken("A token must be a str in the compact form; decode bytes as ASCII first.")
 
 
 def split_token(token: object) -> tuple[TokenHeader, bytes, bytes, bytes]:
     """Take a token in the compact form apart: exactly three parts, canonical base64url, unpadded.
 
-    Returned are the header, read; what was signed; the payload, decoded; and the signature, ready for ``decode_part``.
+    Returned are the header, read; the whole token, which up to its last dot is what was signed; the payload, decoded; and
+    the signature, ready for ``decode_part``.
     Raises InvalidToken for any other form, for a header that is no JWS header or that uses extensions (`crit`, `b64`),
     and BadSignature for ``"alg": "none"`` and for an empty signature (an unsigned token is good for nothing).
     """
-    text = token if isinstance(token, str) else as_token(token)
+    text = token if type(token) is str else as_token(token)
     if len(text) > MAX_TOKEN_LENGTH:
         raise InvalidToken("The token is longer than 16 KiB; keep large data in a store and its key in the token.")
     if not text.isascii():
@@ -78,7 +79,7 @@ def split_token(token: object) -> tuple[TokenHeader, bytes, bytes, bytes]:
         raise BadSignature("The token has no signature; only signed tokens are accepted.")
     if not body or body[-1] not in _CANONICAL_LAST[len(body) & 3] or seal[-1] not in _CANONICAL_LAST[len(seal) & 3]:
         raise _not_canonical()
-    return header, raw[: -len(seal) - 1], a2b_base64(body + _PADDING), seal
+    return header, raw, a2b_base64(body + _PADDING), seal
 
 
 def decode_part(part: bytes) -> bytes:

@@ -98,8 +98,8 @@ def verify_signature(options: JWT, token: object) -> Claims:
     Raises InvalidToken for garbage and for another issuer or audience, BadSignature where no key of ours has signed
     (the algorithm is the key's, whatever the token says; RFC 8725, 3.1), DeclarationError for a key that cannot be read.
     """
-    header, message, payload, seal = split_token(token)
-    check_signature(options, header, message, decode_part(seal))
+    header, raw, payload, seal = split_token(token)
+    check_signature(options, header, raw[: -len(seal) - 1], decode_part(seal))
     # Read only now: what nobody whom we trust has signed need not be understood.
     claims = Claims(parse_object(payload, "payload"), options.rules)
     if options.issuer is not None and claims.get("iss") != options.issuer:

@@ -184,6 +184,33 @@ def test_in_the_other_colour_too(resources):
     assert {True} == asyncio.run(assault())
 
 
+class Liar(str):
+    """Text that answers as it likes."""
+
+    __slots__ = ()
+
+    def isascii(self) -> bool:
+        """Claim to be plain."""
+        return True
+
+    def __len__(self) -> int:
+        """Claim to be short."""
+        return 1
+
+    def encode(self, *_: object) -> bytes:
+        """Become another token."""
+        return VALID.encode()
+
+
+def test_text_of_a_class_of_its_own_is_read_as_the_text_it_is(resources):
+    """A subclass of str cannot pass a check with one answer and be used with another."""
+    for resource in keyed(resources):
+        assert f"{MARK}-sub" == resource.verify(Liar(VALID)).subject
+        for text in ("a" * 20_000, "not a token", f"{VALID}\u00e9"):
+            refusals(resource, Liar(text))
+            assert resource.token_revoked(Liar(text)) is True
+
+
 def test_garbage_is_refused_by_get_token_too(resources):
     """It writes nothing, and still reads no token that nobody signed."""
     for resource in resources.values():
