@@ -5,6 +5,7 @@ A connection is taken out before it is used and put back afterwards, so nobody e
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import weakref
 
@@ -16,15 +17,35 @@ from resourcekit.data_layers.sql.link import Link
 __all__ = ["ThreadPool"]
 
 
-class _Idle(list[Link]):
-    """Connections of one thread that nobody uses; a class, because plain lists have no weak references."""
+_Idle = list[Link]
+"""Connections of one thread that nobody uses."""
 
-    __slots__ = ("__weakref__",)
-    __hash__ = object.__hash__  # type: ignore[assignment]  # lists have none, and a weak set needs one
 
-    def __eq__(self, other: object) -> bool:
-        """Tell lists apart by identity."""
-        return self is other
+class _Thread:
+    """What a thread holds: its idle connections, closed when it ends."""
+
+    __slots__ = ("_all", "_number", "idle")
+
+    def __init__(self, all_idle: dict[int, _Idle]) -> None:
+        self.idle: _Idle = []
+        self._all, self._number = all_idle, id(self)
+        all_idle[self._number] = self.idle
+
+    def __del__(self) -> None:
+        """Close them: the thread has ended, or nobody holds the pool any more."""
+        self._all.pop(self._number, None)
+        _close(self.idle)
+
+
+def _close(idle: _Idle) -> None:
+    while idle:
+        with contextlib.suppress(Exception):  # IndexError: another thread was faster. Nobody could be told of any other
+            idle.pop().keeper.close()
+
+
+def _close_all(all_idle: dict[int, _Idle]) -> None:
+    for idle in list(all_idle.values()):
+        _close(idle)
 
 
 class ThreadPool:
@@ -33,16 +54,17 @@ class ThreadPool:
     def __init__(self, engine: sa.Engine, room: Room, patience: float) -> None:
         self.engine, self._room, self._patience = engine, room, patience
         self._local = threading.local()
-        self._all: weakref.WeakSet[_Idle] = weakref.WeakSet()
+        self._all: dict[int, _Idle] = {}
+        # Held from outside, so that connections are closed before the garbage collector takes them apart.
+        weakref.finalize(self, _close_all, self._all)
 
-    def idle(self) -> list[Link]:
+    def idle(self) -> _Idle:
         """Return this thread's connections that nobody uses."""
         try:
-            return self._local.idle  # type: ignore[no-any-return]  # thread locals are untyped
+            return self._local.thread.idle  # type: ignore[no-any-return]  # thread locals are untyped
         except AttributeError:
-            idle = self._local.idle = _Idle()
-            self._all.add(idle)
-            return idle
+            self._local.thread = _Thread(self._all)
+            return self._local.thread.idle  # type: ignore[no-any-return]  # thread locals are untyped
 
     def take(self) -> Link:
         """Return a connection of this thread; nobody else uses it until it is put back."""
@@ -79,14 +101,8 @@ class ThreadPool:
 
     def close_idle(self) -> None:
         """Close what nobody uses, of all threads."""
-        for idle in list(self._all):
-            while idle:
-                try:
-                    link = idle.pop()
-                except IndexError:  # its own thread was faster
-                    break
-                link.keeper.close()
+        _close_all(self._all)
 
     def links(self) -> list[Link]:
         """Return all connections that nobody uses."""
-        return [link for idle in list(self._all) for link in idle]
+        return [link for idle in list(self._all.values()) for link in idle]
