@@ -147,6 +147,18 @@ class TestThreads:
 
                 assert {"won": 2, "ReuseDetected": 6} == names(outcomes)
 
+    def test_one_wins_where_presence_is_read_first(self, tmp_path):
+        """A transaction that reads before it writes loses nobody's place: one winner, and losers are told so."""
+        for layer in (Memory(), SQL(f"sqlite:///{tmp_path}/presence.db")):
+            domain = Domain("presence")
+            options = TokenResource(jwt=JWT(racers.SECRET), store_all_tokens=True, require_token_presence=True)
+
+            class Token(TokenRecord, domain=domain, data_layer=layer, extensions=[options]):
+                """Tokens that must be stored."""
+
+            domain.create_storage()
+            race_of_threads(Token, 5)
+
     @pytest.mark.parametrize("other", ["revoke", "log_out_everywhere", "family"])
     def test_consume_and_an_end_are_one_after_the_other(self, token, other):
         """A token that is consumed while it is ended: whoever comes first counts, and it is dead afterwards."""

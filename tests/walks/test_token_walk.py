@@ -54,6 +54,7 @@ class TokenWalk(RuleBasedStateMachine):
         self.domains: list[Domain] = []
         self.resources = (self.declare(Memory(), "OnMemory"), self.open())
         self.known: list[dict[str, Any]] = []
+        self.made: list[str] = []
         self.dead: set[str] = set()
         self.used: set[str] = set()
         self.facts: dict[str, Any] = {}
@@ -124,7 +125,8 @@ class TokenWalk(RuleBasedStateMachine):
             "exp": None if minutes is None else (now + timedelta(minutes=minutes)).timestamp(),
         }
         self.known.append(claims)
-        return self.signed(claims)
+        self.made.append(self.signed(claims))
+        return self.made[-1]
 
     @precondition(lambda self: self.known)
     @rule(
@@ -134,7 +136,9 @@ class TokenWalk(RuleBasedStateMachine):
         """A token with the jti of another one, and another expiry, perhaps another subject."""
         claims = self.known[which % len(self.known)]
         began = datetime.fromtimestamp(claims["iat"], UTC) if claims["iat"] else utc_now()
-        return self.signed({**claims, "exp": (began + timedelta(minutes=minutes)).timestamp(), "sub": subject or claims["sub"]})
+        twin = {**claims, "exp": (began + timedelta(minutes=minutes)).timestamp(), "sub": subject or claims["sub"]}
+        self.made.append(self.signed(twin))
+        return self.made[-1]
 
     # What ends tokens
 
@@ -143,6 +147,16 @@ class TokenWalk(RuleBasedStateMachine):
         """Revoke, with or without the family."""
         if self.everywhere(lambda resource: resource.revoke(token, family=family, reason=reason) is not None):
             self.must_be_dead(token)
+
+    @precondition(lambda self: self.known)
+    @rule(which=st.integers(0, 1000), minutes=st.integers(1, 60))
+    def revoke_a_twin(self, which: int, minutes: int) -> None:
+        """Revoke a twin that expires soon, and look at the token itself: the twin's record must last as long as the token."""
+        claims = self.known[which % len(self.known)]
+        twin = self.signed({**claims, "exp": (utc_now() + timedelta(minutes=minutes)).timestamp()})
+        if self.everywhere(lambda resource: resource.revoke(twin, family=False) is not None):
+            self.must_be_dead(twin)
+            self.look(self.signed(claims))
 
     @precondition(lambda self: self.known)
     @rule(which=st.integers(0, 1000), minutes=st.none() | st.integers(-100, 600))
@@ -227,10 +241,12 @@ class TokenWalk(RuleBasedStateMachine):
             resource.expunge_expired(limit=limit, batch_size=2)
         self.everywhere(lambda resource: resource.expunge_expired().removed >= 0)
 
-    @rule(minutes=st.integers(1, 600))
-    def time_passes(self, minutes: int) -> None:
-        """The clock moves forward."""
+    @rule(minutes=st.sampled_from([1, 10, 60, 150, 240, 600]), sweeps=st.booleans())
+    def time_passes(self, minutes: int, sweeps: bool) -> None:
+        """The clock moves forward, and perhaps the sweep is due."""
         self.clock.advance(minutes=minutes)
+        if sweeps:
+            self.everywhere(lambda resource: resource.expunge_expired().removed)
 
     @precondition(lambda self: self.known)
     @rule(which=st.integers(0, 1000), margin=st.sampled_from([timedelta(0), MARGIN]), off=st.integers(-1, 1))
@@ -251,6 +267,10 @@ class TokenWalk(RuleBasedStateMachine):
     # What must hold
 
     @rule(token=tokens)
+    def look_at(self, token: str) -> None:
+        """Look at one token."""
+        self.look(token)
+
     def look(self, token: str) -> None:
         """Ask in every way: layers agree, and what a record has ended is dead from now on."""
         verdict = self.everywhere(lambda resource: resource.explain(token=token))
@@ -261,6 +281,12 @@ class TokenWalk(RuleBasedStateMachine):
         assert not (revoked and verified)
         if verdict.rule in ("token", "cut-off", "family", "expired"):
             self.must_be_dead(token)
+
+    @rule()
+    def look_at_all(self) -> None:
+        """Look at every token that there is."""
+        for token in self.made:
+            self.look(token)
 
     @rule()
     def list_all(self) -> None:
@@ -317,7 +343,7 @@ class KeyedTokenWalk(TokenWalk):
 
 
 _CHECKS = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
-_SHORT = settings(max_examples=20, stateful_step_count=25, deadline=None, suppress_health_check=_CHECKS)
+_SHORT = settings(max_examples=40, stateful_step_count=30, deadline=None, suppress_health_check=_CHECKS)
 _LONG = settings(max_examples=200, stateful_step_count=50, deadline=None, suppress_health_check=_CHECKS)
 
 TestTokenWalk = TokenWalk.TestCase

@@ -143,6 +143,17 @@ class TestMonotone:
 
             assert token.token_revoked(text) is True
 
+    @pytest.mark.parametrize("iat", [True, False])
+    def test_an_endless_token_that_nobody_asked_about_stays_dead(self, token_resource, forge, clock, iat):
+        """Revoked, swept, and only then checked."""
+        token = token_resource(max_lifetime=5 * HOUR)
+        text = forge("endless", hours=None) if iat else forge("endless", hours=None, iat=None)
+        token.revoke(text)
+        clock.advance(hours=5, seconds=60, microseconds=1)
+
+        assert 1 == token.expunge_expired().removed
+        assert token.token_revoked(text) is True
+
     def test_an_endless_token_from_the_future_stays_dead(self, token_resource, forge, clock):
         """An ``iat`` that lies ahead counts from there."""
         token = token_resource(max_lifetime=5 * HOUR)
