@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from uuid import UUID
 
 import pytest
@@ -34,7 +35,7 @@ def tickets(path, where: Expression):
 
 def index_of(path) -> str:
     """Return the statement that made the index."""
-    with sqlite3.connect(path) as connection:
+    with closing(sqlite3.connect(path)) as connection:
         return str(connection.execute("SELECT sql FROM sqlite_master WHERE name = 'ticket_by_owner'").fetchone()[0])
 
 
