@@ -63,6 +63,7 @@ NO_EXAMPLE = {
     "RK235",
     "RK236",
     "RK237",
+    "RK238",
 }
 """What no class statement can raise: found by doctor in a database, among plugins, or in the surroundings."""
 

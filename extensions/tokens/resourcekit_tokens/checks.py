@@ -11,6 +11,7 @@ from resourcekit import utc_now
 from resourcekit.errors import DataLayerError, DeclarationError
 from resourcekit.extending import Aggregate, Check, Finding, ResourceInfo, registered
 from resourcekit_tokens.options import TokenOptions
+from resourcekit_tokens.protection import needs_records
 from resourcekit_tokens.tokens import tokens_of
 
 __all__ = ["CHECKS"]
@@ -124,6 +125,19 @@ class SomebodySweeps(Check):
         return findings
 
 
+class SweepsAtOnce(Check):
+    """Expired records go in one statement a batch."""
+
+    async def check(self, info: ResourceInfo, options: TokenOptions) -> Iterable[Finding]:
+        """Find what needs each record that goes."""
+        if not needs_records(info, options):
+            return []
+        what = "has notifiers or steps that see each record that expires, so a sweep reads and removes them one by one"
+        why = "That takes many times as long as a sweep in the order of the store, which loads no record."
+        cure = f"Take them off {options.expunge_expired_action_name}, or leave it so where few records expire."
+        return [_finding("RK238", info, what, why, cure, "info")]
+
+
 class LibraryIsSound(Check):
     """PyJWT reads tokens as strictly as the promises need."""
 
@@ -150,4 +164,11 @@ def _finding(code: str, info: ResourceInfo, what: str, why: str, cure: str, leve
     )
 
 
-CHECKS: tuple[type[Check], ...] = (KeysAreKnown, KeysAreItsOwn, MarginsAreSound, SomebodySweeps, LibraryIsSound)
+CHECKS: tuple[type[Check], ...] = (
+    KeysAreKnown,
+    KeysAreItsOwn,
+    MarginsAreSound,
+    SomebodySweeps,
+    SweepsAtOnce,
+    LibraryIsSound,
+)

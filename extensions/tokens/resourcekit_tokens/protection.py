@@ -29,7 +29,15 @@ from resourcekit.extending import (
 from resourcekit_tokens.actions import default_actions
 from resourcekit_tokens.options import TokenOptions
 
-__all__ = ["GuardSweep", "OnlySafeActions", "OnlyWhenDue", "ProtectFacts", "own_attributes", "protected_attributes"]
+__all__ = [
+    "GuardSweep",
+    "OnlySafeActions",
+    "OnlyWhenDue",
+    "ProtectFacts",
+    "needs_records",
+    "own_attributes",
+    "protected_attributes",
+]
 
 _OURS = frozenset(
     {"jti", "subject", "purpose", "family", "expires_at", "revoked_at", "revocation_reason", "updated_at", "extra_data"}
@@ -124,6 +132,15 @@ class GuardSweep(Transformer):
             return state
         own = tuple(validation for validation in action.validations if not isinstance(validation, OnlyWhenDue))
         return state.replace(attrs.evolve(action, validations=(*own, OnlyWhenDue(options.margin))))
+
+
+def needs_records(info: ResourceInfo, options: TokenOptions) -> bool:
+    """Tell whether somebody wants to see each record that a sweep removes, or has a say in it."""
+    action = info.actions[options.expunge_expired_action_name]
+    assert isinstance(action, DestroyAction)
+    rules = [validation for validation in action.validations if not isinstance(validation, OnlyWhenDue)]
+    listeners = action.notifiers or info.options.get("notifiers")
+    return bool(listeners or action.changes or action.function or rules or action.transaction)
 
 
 class OnlySafeActions(Verifier):

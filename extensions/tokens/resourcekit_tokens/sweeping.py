@@ -13,7 +13,6 @@ from resourcekit.extending import (
     Aggregate,
     Clock,
     DeleteInBatches,
-    DestroyAction,
     Expression,
     Field,
     Param,
@@ -30,7 +29,7 @@ from resourcekit.extending import (
 )
 from resourcekit_tokens.keyspace import not_reserved
 from resourcekit_tokens.options import TokenOptions
-from resourcekit_tokens.protection import OnlyWhenDue
+from resourcekit_tokens.protection import needs_records
 from resourcekit_tokens.results import ExpungeResult
 from resourcekit_tokens.tokens import Tokens, tokens_of
 
@@ -139,19 +138,10 @@ async def _check_clocks(tokens: Tokens) -> None:
 
 
 def _batches(tokens: Tokens, due: Expression, params: dict[str, Any], batch_size: int | None) -> AsyncIterator[int]:
-    if _needs_records(tokens):
+    if needs_records(tokens.runtime.info, tokens.options):
         return _record_by_record(tokens, due, params, batch_size or 500)
     plan = tokens.runtime.plan(("tokens", "sweep"), lambda: DeleteInBatches(due))
     return tokens.store.delete_in_batches(plan, params, size=batch_size)
-
-
-def _needs_records(tokens: Tokens) -> bool:
-    """Tell whether somebody wants to see each record that goes, or has a say in it."""
-    action = tokens.runtime.info.actions[tokens.options.expunge_expired_action_name]
-    assert isinstance(action, DestroyAction)
-    rules = [validation for validation in action.validations if not isinstance(validation, OnlyWhenDue)]
-    listeners = action.notifiers or tokens.runtime.info.options.get("notifiers")
-    return bool(listeners or action.changes or action.function or rules or action.transaction)
 
 
 async def _record_by_record(tokens: Tokens, due: Expression, params: dict[str, Any], size: int) -> AsyncIterator[int]:

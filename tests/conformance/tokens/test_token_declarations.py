@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,6 +17,7 @@ from resourcekit import (
     argument,
     attribute,
     case,
+    compare,
     create,
     destroy,
     existing,
@@ -27,7 +29,8 @@ from resourcekit import (
     update,
     utc_now,
 )
-from resourcekit.data_layers import Memory
+from resourcekit.data_layers import SQL, Memory
+from resourcekit.doctor import doctor
 from resourcekit.errors import DeclarationError, DeclarationErrors, Invalid, NotFound
 from resourcekit.extending import Field
 from resourcekit_tokens import (
@@ -157,7 +160,11 @@ class TestOwnActions:
     @pytest.mark.parametrize("way", ["accept", "change"])
     def test_an_update_of_ours_is_refused_unless_named(self, name, way, forge):
         """``allow_unsafe_actions`` takes the responsibility, by the action's name."""
-        made = update(accept=[name]) if way == "accept" else update(changes=[set_attribute(name, None)])
+        made = (
+            update(accept=[name])
+            if way == "accept"
+            else update(changes=[set_attribute(name, utc_now if name.endswith("_at") else "x")])
+        )
         with pytest.raises(DeclarationError) as caught:
             declared(Memory(), "resource", {"revive": made})
 
@@ -328,6 +335,17 @@ class TestOverrides:
 
         assert 3 == result.removed
         assert {"jti-0", "jti-1", "jti-2"} == set(gone)
+
+    def test_doctor_tells_of_a_sweep_that_sees_each_record(self, tmp_path, clock):
+        """Notifiers, changes and rules of the user's own on the sweep are RK238; without them there is no finding."""
+        found = []
+        for number, own in enumerate(({}, {"notifiers": [found.append]}, {"validations": [compare("jti", "!=", "precious")]})):
+            layer = SQL(f"sqlite:///{tmp_path}/doctor{number}.db")
+            body = {"expunge_expired": destroy(**own)} if own else {}
+            resource = declared(layer, "resource", body, jwt=JWT(secrets.token_urlsafe(48)))
+            found.append([finding.id for finding in doctor(resource)])
+
+        assert [[], ["RK238"], ["RK238"]] == found
 
     def test_inherited_tokens_are_token_resources(self, plain, clock, forge):
         """A child of a token resource has all of it, and its own instance of the options."""
