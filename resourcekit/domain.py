@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 import weakref
 from collections.abc import Callable, Hashable
@@ -62,7 +63,7 @@ class Domain:
         """Verify the members against each other. Raises DeclarationError, or several together."""
         with self._lock:
             if self._error is not None:
-                raise self._error
+                raise copy.copy(self._error)
             if self._sealed:
                 return
             errors = [error for member in self.resources for error in verify(member.__info__, across=True)]
@@ -70,7 +71,8 @@ class Domain:
             try:
                 raise_all(errors)
             except DeclarationError as error:
-                self._error = error
+                # A copy each time: an error that was raised holds the frames of all who saw it.
+                self._error = copy.copy(error)
                 raise
             self._sealed = True
 
