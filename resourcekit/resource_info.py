@@ -4,6 +4,7 @@
 # pyright: reportIncompatibleMethodOverride=false
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from types import MappingProxyType
@@ -73,6 +74,11 @@ class ResourceInfo(Facts):
     def primary_key(self) -> tuple[str, ...]:
         """Names of the attributes that make the key, in the order of declaration."""
         return super().primary_key
+
+    @property
+    def snake_name(self) -> str:
+        """The name in snake case, as tables are called: ``refresh_token`` for ``RefreshToken``."""
+        return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", self.name).lower()
 
     @property
     def qualified_name(self) -> str:

@@ -13,22 +13,18 @@ from resourcekit.data_layers.base import (
     Aggregate,
     Capability,
     Delete,
-    DeleteInBatches,
-    Insert,
     Operation,
     Params,
     Plan,
     Row,
-    Select,
     Store,
     Transaction,
-    Update,
 )
 from resourcekit.data_layers.memory.lease import Lease
 from resourcekit.data_layers.memory.transaction import ambient, block, commit, commits, current
 from resourcekit.data_layers.rows.plan import Copy, RowPlan, check, figure, moment
 from resourcekit.data_layers.rows.table import LOCK, Draft, Key, Table, undo
-from resourcekit.data_layers.rows.writes import InsertPlan, Keep, UpdatePlan
+from resourcekit.data_layers.rows.writes import InsertPlan, Keep, UpdatePlan, compile_operation
 from resourcekit.dsl.finding import Finding
 from resourcekit.errors import DataLayerError
 from resourcekit.flow.clock import current_clock
@@ -63,13 +59,7 @@ class MemoryStore(Store):
 
     def compile(self, operation: Operation) -> Plan:
         """See the port. Everything can be computed here."""
-        match operation:
-            case Insert():
-                return InsertPlan(operation, self.info, self._table, self._keep)
-            case Update():
-                return UpdatePlan(operation, self.info, self._table, self._keep)
-            case Select() | Delete() | DeleteInBatches() | Aggregate():
-                return RowPlan(operation, self.info, self._table, operation.condition)
+        return compile_operation(operation, self.info, self._table, self._keep)
 
     # Reading
 

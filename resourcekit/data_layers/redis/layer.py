@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection
 from datetime import timedelta
 from typing import ClassVar
@@ -91,7 +90,7 @@ class Redis(DataLayer):
         """Return the store; opens nothing. Raises DeclarationError RK151 where a key cannot be one."""
         require_keys(info)
         codec = RowCodec(info)
-        names = Keyspace(info, self.tag, self.prefix or _snake_case(info.name), codec)
+        names = Keyspace(info, self.tag, self.prefix or info.snake_name, codec)
         life = info.persisted.get(TimeToLive.KEY)
         plot = Plot(info, names, codec, life if isinstance(life, TimeToLive) else None)
         server = server_for(
@@ -102,7 +101,3 @@ class Redis(DataLayer):
 
 def _wrong(what: str, hint: str) -> DeclarationError:
     return DeclarationError("RK162", what, path=("Redis",), hint=hint)
-
-
-def _snake_case(name: str) -> str:
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()

@@ -18,8 +18,6 @@ from resourcekit.data_layers.base import (
     Aggregate,
     Capability,
     Delete,
-    DeleteInBatches,
-    Insert,
     Operation,
     Params,
     Plan,
@@ -27,7 +25,6 @@ from resourcekit.data_layers.base import (
     Select,
     Store,
     Transaction,
-    Update,
 )
 from resourcekit.data_layers.redis.codec import StrictKeep
 from resourcekit.data_layers.redis.failures import refused, too_late
@@ -40,7 +37,7 @@ from resourcekit.data_layers.redis.view import Missing, Plot, View
 from resourcekit.data_layers.redis.writing import Changed, write
 from resourcekit.data_layers.rows.plan import RowPlan, Wanted, figure, moment
 from resourcekit.data_layers.rows.table import Draft, Journal, Key, Table, undo
-from resourcekit.data_layers.rows.writes import InsertPlan, UpdatePlan
+from resourcekit.data_layers.rows.writes import InsertPlan, UpdatePlan, compile_operation
 from resourcekit.dsl.finding import Finding
 from resourcekit.errors import DataLayerError, UnsafeStore
 from resourcekit.flow.clock import Clock, current_clock
@@ -84,13 +81,7 @@ class RedisStore(Store):
 
     def compile(self, operation: Operation) -> Plan:
         """See the port. Everything can be computed here."""
-        match operation:
-            case Insert():
-                return InsertPlan(operation, self.info, self._table, self._keep)
-            case Update():
-                return UpdatePlan(operation, self.info, self._table, self._keep)
-            case Select() | Delete() | DeleteInBatches() | Aggregate():
-                return RowPlan(operation, self.info, self._table, operation.condition)
+        return compile_operation(operation, self.info, self._table, self._keep)
 
     # Reading
 

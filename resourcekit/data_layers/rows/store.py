@@ -12,21 +12,17 @@ from resourcekit.data_layers.base import (
     Aggregate,
     Capability,
     Delete,
-    DeleteInBatches,
-    Insert,
     Lease,
     Operation,
     Params,
     Plan,
     Row,
-    Select,
     Store,
     Transaction,
-    Update,
 )
 from resourcekit.data_layers.rows.plan import RowPlan, figure, moment
 from resourcekit.data_layers.rows.table import Draft, Key, Table
-from resourcekit.data_layers.rows.writes import InsertPlan, Keep, UpdatePlan
+from resourcekit.data_layers.rows.writes import InsertPlan, Keep, UpdatePlan, compile_operation
 from resourcekit.errors import DataLayerError
 from resourcekit.flow.clock import current_clock
 from resourcekit.flow.result import WriteResult
@@ -77,13 +73,7 @@ class RowsStore(Store):
 
     def compile(self, operation: Operation) -> Plan:
         """See the port. Everything is computed in Python, so every expression can be."""
-        match operation:
-            case Insert():
-                return InsertPlan(operation, self.info, self.table, self.keep)
-            case Update():
-                return UpdatePlan(operation, self.info, self.table, self.keep)
-            case Select() | Delete() | DeleteInBatches() | Aggregate():
-                return RowPlan(operation, self.info, self.table, operation.condition)
+        return compile_operation(operation, self.info, self.table, self.keep)
 
     async def select(self, plan: Plan, params: Params) -> Sequence[Row]:
         """See the port."""

@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from resourcekit.data_layers.base import Insert, Plan, Row, Update
+from resourcekit.data_layers.base import (
+    Aggregate,
+    Delete,
+    DeleteInBatches,
+    Insert,
+    Operation,
+    Plan,
+    Row,
+    Select,
+    Update,
+)
 from resourcekit.data_layers.rows.plan import Params, RowPlan, Wanted, check, compile_value, copier, parameters
 from resourcekit.data_layers.rows.table import Draft, Fields, Table, undo
 from resourcekit.data_layers.rows.values import Refused, keeper
@@ -15,7 +25,7 @@ from resourcekit.flow.expression import Expression
 from resourcekit.flow.result import Outcome, WriteFailure, WriteResult
 from resourcekit.resource_info import ResourceInfo
 
-__all__ = ["InsertPlan", "Keep", "UpdatePlan"]
+__all__ = ["InsertPlan", "Keep", "UpdatePlan", "compile_operation"]
 
 
 class Keep:
@@ -200,3 +210,14 @@ class UpdatePlan(RowPlan):
             draft.put(self.table.key_of(new), new)
         returned = tuple(self.copy(new) for _, new in changes) if self.operation.returning else ()
         return WriteResult(len(changes), returned)
+
+
+def compile_operation(operation: Operation, info: ResourceInfo, table: Table, keep: Keep) -> Plan:
+    """Return the plan of an operation. Everything is computed in Python, so every expression can be."""
+    match operation:
+        case Insert():
+            return InsertPlan(operation, info, table, keep)
+        case Update():
+            return UpdatePlan(operation, info, table, keep)
+        case Select() | Delete() | DeleteInBatches() | Aggregate():
+            return RowPlan(operation, info, table, operation.condition)

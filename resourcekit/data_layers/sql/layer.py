@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any, ClassVar
 
 import attrs
@@ -63,13 +62,8 @@ class SQL(DataLayer):
         """Return the store; adds the table to the repo's metadata, and opens nothing."""
         repo = self._repo()
         codecs = {name: codec_for(attribute.type) for name, attribute in info.attributes.items()}
-        table = _table(info, self.table or snake_case(info.name), repo, codecs)
+        table = _table(info, self.table or info.snake_name, repo, codecs)
         return SQLStore(info, repo, table, Compiler(repo.room, repo.dialect, table, codecs, info.name))
-
-
-def snake_case(name: str) -> str:
-    """Return ``refresh_token`` for ``RefreshToken``."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
 
 
 def _table(info: ResourceInfo, name: str, repo: Repo, codecs: dict[str, Codec]) -> sa.Table:
