@@ -232,7 +232,13 @@ def running_page() -> str:
         "From `resourcekit.observability`. Each call of an extension's function counts in `resourcekit.calls` (labels `function`, "
         "`resource`, `outcome`) and in `resourcekit.call.duration` (seconds), and is a span `Resource.function`. These are "
         "counted besides:",
-        table((Item(name=each.name, notes="" if each.unit == "1" else f"in {each.unit}", doc=each.doc) for each in sorted(measures(), key=str)), called="metric"),
+        table(
+            (
+                Item(name=each.name, notes="" if each.unit == "1" else f"in {each.unit}", doc=each.doc)
+                for each in sorted(measures(), key=str)
+            ),
+            called="metric",
+        ),
     )
 
 

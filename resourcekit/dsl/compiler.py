@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
@@ -23,7 +23,7 @@ __all__ = ["collect", "expand", "gathering", "raise_all", "repetitions", "transf
 
 
 @contextmanager
-def gathering(errors: list[DeclarationError], resource: str, origin: Origin) -> Iterator[None]:
+def gathering(errors: list[DeclarationError], resource: str, origin: Origin) -> Generator[None]:
     """Put what is raised inside into a list, with the place that only the caller knows."""
     try:
         yield

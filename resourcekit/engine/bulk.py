@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -38,7 +38,7 @@ class _Tally:
         self.failures: list[BulkFailure] = []
 
     @contextmanager
-    def failing(self, index: int) -> Iterator[None]:
+    def failing(self, index: int) -> Generator[None]:
         """Note what is raised inside as the failure of one input: that error it would have raised alone."""
         try:
             yield

@@ -6,6 +6,7 @@ Found when the class is made, so that an action does not fail at its first call.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from resourcekit.declarations.action import Action, ReadAction
@@ -114,7 +115,7 @@ def _of_change(change: Change, action: Action, info: ResourceInfo, conditions: C
             attribute = info.attributes[name]
             problem = _misses(attribute, expression.value, attribute.constraints if _is_sound(attribute) else Constraints())
         elif expression is not None:
-            problem = _refusal(lambda: conditions.assigned(name, _open(expression)))  # noqa: B023  # called at once
+            problem = _refusal(partial(conditions.assigned, name, _open(expression)))
         if problem:
             yield _finding("RK034", action, f"what it writes to {name!r} {problem}", "Write a value of the attribute's type.")
 
