@@ -27,7 +27,7 @@ _GRAVITY = {"error": 0, "warning": 1, "info": 2}
 async def examine(*targets: object) -> tuple[Finding, ...]:
     """Return what is wrong with the resources that the targets name, the gravest first; see ``find_resources``.
 
-    Broken plugins (RK060) are found whatever is named. A store that cannot be asked is RK080, a check that fails RK081.
+    Broken plugins (RK060), and names that two claim (RK061), are found whatever is named. A store that cannot be asked is RK080, a check that fails RK081.
     Raises DeclarationError RK070 to RK073 where the targets name no resource.
     """
     resources = find_resources(*targets)
@@ -56,6 +56,15 @@ def _broken_plugins() -> Iterator[Finding]:
                 cure=f"Repair, update or remove {plugin.package}; RESOURCEKIT_PLUGINS_STRICT=1 raises the error with its place.",
                 path=("plugins", plugin.name),
             )
+    for clash in dict.fromkeys(clash for plugin in plugins() for clash in plugin.clashes):
+        yield Finding(
+            id="RK061",
+            level="warning",
+            what=str(clash),
+            why="The name is served to nobody, because which of the two is meant cannot be told.",
+            cure="Give the class itself instead of its name, or remove one of the packages.",
+            path=("plugins",),
+        )
 
 
 def _declarations(resources: tuple[Any, ...]) -> Iterator[Finding]:

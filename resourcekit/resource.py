@@ -183,14 +183,14 @@ class _Declared:
         return brought
 
     def _layer(self, broken: list[DeclarationError]) -> DataLayer:
-        with gathering(broken, self._resource.__name__, self._origin):
+        with gathering(broken, self._resource.__name__, self._origin, ("data_layer",)):
             return _read_layer(self.options.get("data_layer"))
         return Memory()
 
     def _named(self, given: Iterable[Any], broken: list[DeclarationError]) -> list[Extension]:
         named: list[Extension] = []
         for each in given:
-            with gathering(broken, self._resource.__name__, self._origin):
+            with gathering(broken, self._resource.__name__, self._origin, ("extensions",)):
                 named.append(_read_extension(each))
         return named
 

@@ -17,7 +17,7 @@ __all__ = ["plugins"]
 def plugins(context: click.Context, *, as_json: bool) -> None:
     """List installed plugins, and what each brings.
 
-    Exit code 1 where one is broken.
+    Exit code 1 where one is broken, or two claim one name.
     """
     found = installed()
     page = Page()
@@ -27,7 +27,7 @@ def plugins(context: click.Context, *, as_json: bool) -> None:
         page.table("Plugins", ("name", "package", "version", "brings"), [_row(plugin) for plugin in found])
     else:
         page.line("No plugin is installed.")
-    context.exit(int(any(plugin.error for plugin in found)))
+    context.exit(int(any(plugin.error or plugin.clashes for plugin in found)))
 
 
 def _commands(plugin: Plugin) -> list[str]:
@@ -37,7 +37,8 @@ def _commands(plugin: Plugin) -> list[str]:
 def _row(plugin: Plugin) -> tuple[str, ...]:
     kinds = (("extensions", plugin.extensions), ("data layers", plugin.data_layers), ("commands", _commands(plugin)))
     brings = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in kinds if names)
-    return plugin.name, plugin.package, plugin.version, f"BROKEN: {plugin.error}" if plugin.error else brings
+    told = "; ".join(filter(None, (brings, *(f"CLASH: {clash}" for clash in plugin.clashes))))
+    return plugin.name, plugin.package, plugin.version, f"BROKEN: {plugin.error}" if plugin.error else told
 
 
 def _as_dict(plugin: Plugin) -> dict[str, object]:
@@ -49,4 +50,5 @@ def _as_dict(plugin: Plugin) -> dict[str, object]:
         "data_layers": list(plugin.data_layers),
         "commands": _commands(plugin),
         "error": plugin.error,
+        "clashes": [str(clash) for clash in plugin.clashes],
     }

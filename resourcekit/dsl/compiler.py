@@ -23,12 +23,12 @@ __all__ = ["collect", "expand", "gathering", "raise_all", "repetitions", "transf
 
 
 @contextmanager
-def gathering(errors: list[DeclarationError], resource: str, origin: Origin) -> Generator[None]:
+def gathering(errors: list[DeclarationError], resource: str, origin: Origin, path: tuple[str, ...] = ()) -> Generator[None]:
     """Put what is raised inside into a list, with the place that only the caller knows."""
     try:
         yield
     except DeclarationError as error:
-        errors.extend(_placed(each, resource, (), origin) for each in _each(error))
+        errors.extend(_placed(each, resource, path, origin) for each in _each(error))
 
 
 def _each(error: DeclarationError) -> Iterator[DeclarationError]:
