@@ -207,7 +207,8 @@ async def _refuse_dead(tokens: Tokens, claims: Claims) -> None:
 async def rotate(resource: Any, refresh_token: str, *, claims: NewClaims | None = None) -> TokenPair:
     """Use up a refresh token and return a new pair of its family; of all who try, one succeeds (P2).
 
-    claims: of the new access token: a mapping, or a function of the old ones; those of the old one unless given.
+    claims: of the new access token: a mapping, or a function of the old ones; those of the old one unless given. With
+    ``store_all_tokens`` the new records take over what was stored with the old one: extra data, and your own attributes.
     A second use is taken for theft: the whole family ends and ReuseDetected is raised; within ``rotation_grace`` one
     more use is answered with another pair instead.
     """
@@ -233,8 +234,9 @@ async def _rotate(tokens: Tokens, old: Claims, claims: NewClaims | None, moment:
         if not reused:
             await _refuse_dead(tokens, old)
             pair = _next_pair(tokens, old, claims, moment)
-            await _store(tokens, pair.access)
-            await _store(tokens, pair.refresh)
+            extra_data, values = await tokens.facts_of_session(old.jti)
+            await _store(tokens, pair.access, extra_data, values)
+            await _store(tokens, pair.refresh, extra_data, values)
             return pair
         if old.family is not None:
             await tokens.end_family(old.family, "reuse", moment)

@@ -167,6 +167,16 @@ class Tokens:
         _raise_first(result.failures)
         return None if result.outcomes[0] is Outcome.SKIPPED else result.rows[0]
 
+    async def facts_of_session(self, jti: str) -> tuple[Row | None, Row]:
+        """Return the extra data of a record, and the user's own attributes that ``store_token`` takes, as far as given."""
+        if not self.options.store_all_tokens:
+            return None, {}
+        plan = self.runtime.plan(("tokens", "whole"), lambda: Select(Field("jti") == Param("jti")))
+        rows = await self.store.select(plan, {"jti": jti})
+        accept = getattr(self.runtime.info.actions[self.options.store_token_action_name], "accept", ())
+        own = {name: value for row in rows for name, value in row.items() if name in accept and value is not None}
+        return own.pop("extra_data", None), own
+
     async def standing_around(self, claims: Claims) -> Standing | None:
         """Return why a token is revoked besides its own record: by a cut-off, or with its family."""
         keys = [
