@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
+from datetime import timedelta
+from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
 
 from resourcekit.engine.drive import drive, in_colour
+from resourcekit.flow.context import context
 
 __all__ = [
     "Bound",
@@ -43,6 +46,21 @@ class Bound(Generic[P, T]):
     def aio(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, T]:
         """Return a coroutine that runs it."""
         return in_colour(self._function(self._resource, *args, **kwargs))
+
+    def using(
+        self, *, actor: object = ..., deadline: timedelta | None = None, metadata: Mapping[str, object] | None = None
+    ) -> Bound[P, T]:
+        """Return this function with facts for its calls: who acts, by when. Raises InvalidArgument."""
+        facts: dict[str, Any] = {"actor": actor, "deadline": deadline, "metadata": metadata}
+        context(**facts)  # says what is wrong with them here, not at the call
+        function = self._function
+
+        @wraps(function)
+        async def surrounded(resource: Any, *args: P.args, **kwargs: P.kwargs) -> T:
+            with context(**facts):
+                return await function(resource, *args, **kwargs)
+
+        return Bound(surrounded, self._resource)
 
     def __repr__(self) -> str:
         """``<function Token.revoke>``."""
