@@ -5,7 +5,6 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Coroutine, Mapping
 from datetime import timedelta
-from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
 
 from resourcekit.engine.drive import drive, in_colour
@@ -55,11 +54,11 @@ class Bound(Generic[P, T]):
         context(**facts)  # says what is wrong with them here, not at the call
         function = self._function
 
-        @wraps(function)
-        async def surrounded(resource: Any, *args: P.args, **kwargs: P.kwargs) -> T:
+        async def surrounded(resource: Any, /, *args: P.args, **kwargs: P.kwargs) -> T:
             with context(**facts):
                 return await function(resource, *args, **kwargs)
 
+        surrounded.__name__ = function.__name__
         return Bound(surrounded, self._resource)
 
     def __repr__(self) -> str:
