@@ -9,9 +9,10 @@ from typing import Any
 
 from resourcekit import utc_now
 from resourcekit.errors import DataLayerError, DeclarationError
-from resourcekit.extending import Aggregate, Check, Finding, ResourceInfo, registered
+from resourcekit.extending import Check, Finding, ResourceInfo, registered
 from resourcekit_tokens.options import TokenOptions
 from resourcekit_tokens.protection import needs_records
+from resourcekit_tokens.sweeping import oldest_expiry
 from resourcekit_tokens.tokens import tokens_of
 
 __all__ = ["CHECKS"]
@@ -103,10 +104,9 @@ class SomebodySweeps(Check):
     async def check(self, info: ResourceInfo, options: TokenOptions) -> Iterable[Finding]:
         """Find records that should have gone two sweeps ago, and a store whose clock is not this system's."""
         tokens = tokens_of(_resource_of(info))
-        plan = tokens.runtime.plan(("tokens", "oldest"), lambda: Aggregate("min", field="expires_at"))
         try:
             apart = abs(await tokens.store.now() - utc_now())
-            oldest = await tokens.store.aggregate(plan, {})
+            oldest = await oldest_expiry(tokens)
         except DataLayerError:
             return []  # what is wrong with a store is told by its own health
         findings: list[Finding] = []

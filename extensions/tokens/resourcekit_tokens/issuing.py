@@ -13,6 +13,7 @@ from resourcekit.extending import Row, function
 from resourcekit_tokens.claims import Claims, extra_claims
 from resourcekit_tokens.errors import InvalidToken, ReuseDetected, TokenConsumed, TokenRevoked
 from resourcekit_tokens.keys import JWT
+from resourcekit_tokens.keyspace import family_of, refused_text
 from resourcekit_tokens.reading import too_long, verified
 from resourcekit_tokens.results import Confirmed, IssuedToken, TokenPair
 from resourcekit_tokens.storing import store_token
@@ -21,6 +22,7 @@ from resourcekit_tokens.tokens import Standing, Tokens, again, own_standing, tok
 __all__ = ["confirm", "consume", "issue", "issue_pair", "rotate", "verify"]
 
 _ACCESS_LIFETIME = timedelta(minutes=15)
+_PURPOSE = 255  # code points, as the reader takes them
 _SHORTEST, _LONGEST = 1e-6, 36_500 * 86_400.0
 """Seconds that the life of an access token may have in a refresh token: a microsecond to a hundred years."""
 
@@ -94,9 +96,13 @@ def _make(
     from resourcekit_tokens.signing import new_claims, sign
 
     jwt = _keys(tokens)
+    findings = [FieldFinding("purpose", problem)] if (problem := refused_text(purpose, _PURPOSE)) else []
     if lifetime is not None and not isinstance(lifetime, timedelta):
-        finding = FieldFinding("lifetime", "must be a timedelta")
-        raise InvalidArgument(finding, resource=tokens.runtime.info.name, action="issue")
+        findings.append(FieldFinding("lifetime", "must be a timedelta"))
+    if claims is not None and not isinstance(claims, Mapping):
+        findings.append(FieldFinding("claims", "must be a mapping"))
+    if findings:
+        raise InvalidArgument(findings, resource=tokens.runtime.info.name, action="issue")
     life = _shortened(tokens, jwt.lifetime(purpose)) if lifetime is None else lifetime
     if too_long(tokens.options, life):
         finding = FieldFinding("lifetime", f"is over max_lifetime, {tokens.options.longest_life}")
@@ -112,6 +118,8 @@ _ACCESS_LIFE, _ACCESS_CLAIMS = "rk_life", "rk_claims"
 def _make_pair(
     tokens: Tokens, subject: str | None, family: str, life: timedelta, claims: Mapping[str, Any] | None, moment: datetime
 ) -> TokenPair:
+    if not isinstance(life, timedelta):
+        raise InvalidArgument(FieldFinding("access_lifetime", "must be a timedelta"), resource=tokens.runtime.info.name)
     access = _make(tokens, subject, "user", life, claims, family, moment)
     carried = {_ACCESS_LIFE: life.total_seconds(), **({_ACCESS_CLAIMS: dict(claims)} if claims else {})}
     refresh = _make(tokens, subject, "refresh", None, carried, family, moment)
@@ -238,8 +246,7 @@ async def _rotate(tokens: Tokens, old: Claims, claims: NewClaims | None, moment:
             await _store(tokens, pair.access, extra_data, values)
             await _store(tokens, pair.refresh, extra_data, values)
             return pair
-        if old.family is not None:
-            await tokens.end_family(old.family, "reuse", moment)
+        await tokens.end_family(old.family or family_of(old.jti), "reuse", moment)
     return None
 
 
@@ -260,9 +267,9 @@ def _next_pair(tokens: Tokens, old: Claims, claims: NewClaims | None, moment: da
     if callable(claims):
         carried = claims(carried)
     elif claims is not None:
-        carried = dict(claims)
+        carried = claims
     life = _shortened(tokens, _access_life(old))
-    return _make_pair(tokens, old.subject, old.family or secrets.token_urlsafe(16), life, carried or None, moment)
+    return _make_pair(tokens, old.subject, old.family or family_of(old.jti), life, carried or None, moment)
 
 
 def _access_life(old: Claims) -> timedelta:

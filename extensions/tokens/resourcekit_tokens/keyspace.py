@@ -18,6 +18,7 @@ __all__ = [
     "REVOCATION",
     "cutoff_key",
     "family_key",
+    "family_of",
     "grace_key",
     "is_moment",
     "is_reserved",
@@ -52,6 +53,11 @@ def cutoff_key(subject: str) -> str:
 def family_key(family: str) -> str:
     """Return the key of an ended family."""
     return f"rk:family:{hashlib.sha256(family.encode()).hexdigest()}"
+
+
+def family_of(jti: str) -> str:
+    """Return the family that rotations of a token without one begin: always the same, so that a reuse can end it."""
+    return hashlib.sha256(b"rk:family of " + jti.encode()).hexdigest()
 
 
 def grace_key(jti: str) -> str:

@@ -32,7 +32,7 @@ async def log_out_everywhere(
     later one wins, and what an earlier one ended stays ended, kept or not (P1).
     """
     tokens = tokens_of(resource)
-    entries: list[Any] = [keep] if isinstance(keep, str) else list(keep)
+    entries = _listed(keep)
     moment = utc_now() if issued_before is None else _in_utc(issued_before)
     _check(resource, subject, moment, entries, reason)
     kept = frozenset(entries)
@@ -41,6 +41,10 @@ async def log_out_everywhere(
         if row is not None:
             return CutOff(subject, row["revoked_at"], len(kept))
     raise SerializationFailure("others kept writing the cut-off of this subject; try again")
+
+
+def _listed(keep: object) -> list[Any]:
+    return list(keep) if isinstance(keep, Iterable) and not isinstance(keep, str) else [keep]
 
 
 def _in_utc(moment: object) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -77,7 +77,7 @@ async def revoke_jtis(resource: Any, rows: Iterable[RevokedJti]) -> int:
     thousand at a time, each thousand in one transaction; what fails then may be repeated as a whole.
     """
     tokens = tokens_of(resource)
-    given_rows = list(rows)
+    given_rows = _listed(rows)
     findings = [finding for index, row in enumerate(given_rows) for finding in _wrong(f"rows.{index}", row)]
     if findings:
         raise InvalidArgument(findings, resource=resource.__name__, action="revoke_jtis")
@@ -88,6 +88,12 @@ async def revoke_jtis(resource: Any, rows: Iterable[RevokedJti]) -> int:
             batch = [_imported(tokens, row, moment) for row in part[start : start + _BATCH]]
             written += len(await tokens.write(guard, batch))
     return written
+
+
+def _listed(rows: object) -> list[Any]:
+    if isinstance(rows, Iterable) and not isinstance(rows, (str, bytes, Mapping)):
+        return list(rows)
+    raise InvalidArgument(FieldFinding("rows", "must be a collection of RevokedJti"), action="revoke_jtis")
 
 
 def _wrong(path: str, row: object) -> Iterator[FieldFinding]:
@@ -141,6 +147,6 @@ async def revoke_all_stored_for_subject(resource: Any, subject: str, *, purposes
     purposes: only these. Tokens that were never stored live on; ``log_out_everywhere`` ends those too.
     """
     name = tokens_of(resource).options.revocation.revoke_all_stored_for_subject_action_name
-    wanted = None if purposes is None else [purposes] if isinstance(purposes, str) else list(purposes)
+    wanted: object = [purposes] if isinstance(purposes, str) else list(purposes) if isinstance(purposes, Iterable) else purposes
     count: int = await run_action(resource, name, {"subject": subject, **given(purposes=wanted)})
     return count

@@ -30,13 +30,28 @@ async def store_token(
     values: attributes of your own. Raises InvalidToken, and WrongPurpose where token and caller contradict each other.
     """
     options = tokens_of(resource).options
-    extra = None if extra_data is None else dict(extra_data)
-    facts = {"token": as_token(token), **given(purpose=purpose, extra_data=extra)}
-    own = dict(values or {})
-    if taken := sorted(own.keys() & {"token", "purpose", "extra_data"}):
+    facts = {"token": as_token(token), **given(purpose=purpose, extra_data=_plain(extra_data))}
+    return await run_action(resource, options.store_token_action_name, {**facts, **_own(resource, values)})
+
+
+def _plain(facts: object) -> object:
+    """Return a mapping as a dict, which is what actions take; anything else as it is, for the action to refuse."""
+    return dict(facts) if isinstance(facts, Mapping) else facts
+
+
+def _own(resource: Any, values: Any) -> dict[str, Any]:
+    """Return the values of the user's own attributes. Raises InvalidArgument for what the extension itself writes."""
+    findings: list[FieldFinding] = []
+    if values is None:
+        return {}
+    if not isinstance(values, Mapping) or not all(isinstance(name, str) for name in values):
+        findings = [FieldFinding("values", "must map names of attributes to values")]
+    else:
+        taken = sorted(values.keys() & {"token", "purpose", "extra_data"})
         findings = [FieldFinding(name, "is no attribute of your own; values holds those") for name in taken]
+    if findings:
         raise InvalidArgument(findings, resource=resource.__name__, action="store_token")
-    return await run_action(resource, options.store_token_action_name, {**facts, **own})
+    return dict(values)
 
 
 @maybe_record_function
@@ -56,7 +71,7 @@ async def get_token(resource: Any, *, token: str | None = None, jti: str | None 
 async def store_confirmation_changes(resource: Any, token: str, changes: Mapping[str, Any], *, purpose: str = "confirm") -> Any:
     """Keep changes, a JSON object, until their confirmation token is used; later ones take the place of earlier ones."""
     name = tokens_of(resource).options.confirmation.store_changes_action_name
-    return await run_action(resource, name, {"token": as_token(token), "changes": dict(changes), "purpose": purpose})
+    return await run_action(resource, name, {"token": as_token(token), "changes": _plain(changes), "purpose": purpose})
 
 
 @function

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from resourcekit import query, utc_now
@@ -33,7 +33,7 @@ from resourcekit_tokens.protection import needs_records
 from resourcekit_tokens.results import ExpungeResult
 from resourcekit_tokens.tokens import Tokens, tokens_of
 
-__all__ = ["Expunger", "expunge_expired", "read_expired"]
+__all__ = ["Expunger", "expunge_expired", "oldest_expiry", "read_expired"]
 
 _APART = timedelta(minutes=5)
 """How far two clocks may disagree before a sweep refuses to trust either (P7)."""
@@ -41,6 +41,9 @@ _APART = timedelta(minutes=5)
 _RECORDS = measure("resourcekit.tokens.swept.records", "Records that sweeps removed.")
 _BATCHES = measure("resourcekit.tokens.swept.batches", "Batches of sweeps, each a transaction of its own.")
 _SECONDS = measure("resourcekit.tokens.swept.seconds", "Time that sweeps took.", "s")
+
+_MOST = 2**31 - 1
+"""Rows that a batch, or a sweep, may be limited to; what every store takes as a number of rows."""
 
 Progress = Callable[[ExpungeResult], object]
 
@@ -95,7 +98,7 @@ async def sweep(
     proceed: Callable[[], Awaitable[bool]] | None = None,
 ) -> ExpungeResult:
     """Do what ``expunge_expired`` says, and stop between two batches where ``proceed`` says so."""
-    _check_sizes(tokens, batch_size, limit)
+    _check_sizes(tokens, batch_size, limit, on_progress)
     await _check_clocks(tokens)
     began = time.perf_counter()
     due = Field("expires_at") < Param("before")
@@ -117,12 +120,21 @@ async def sweep(
     return result
 
 
-def _check_sizes(tokens: Tokens, batch_size: int | None, limit: int | None) -> None:
+async def oldest_expiry(tokens: Tokens) -> datetime | None:
+    """Return the earliest expiry of all records; ``None`` where there is no record."""
+    plan = tokens.runtime.plan(("tokens", "oldest"), lambda: Aggregate("min", field="expires_at"))
+    oldest: datetime | None = await tokens.store.aggregate(plan, {})
+    return oldest
+
+
+def _check_sizes(tokens: Tokens, batch_size: object, limit: object, on_progress: object) -> None:
     findings = [
-        FieldFinding(name, "must be at least 1")
+        FieldFinding(name, "must be a whole number, at least 1")
         for name, value in (("batch_size", batch_size), ("limit", limit))
-        if value is not None and value < 1
+        if value is not None and (type(value) is not int or not 1 <= value <= _MOST)
     ]
+    if on_progress is not None and not callable(on_progress):
+        findings.append(FieldFinding("on_progress", "must be a function of the result so far"))
     if findings:
         raise InvalidArgument(findings, resource=tokens.runtime.info.name, action="expunge_expired")
 
@@ -177,3 +189,9 @@ class Expunger(Service):
     async def run(self, context: ServiceContext) -> ExpungeResult:
         """Sweep once; ends between two batches when the supervisor stops."""
         return await sweep(tokens_of(context.resource), proceed=context.proceed)
+
+    async def lag(self, context: ServiceContext) -> timedelta:
+        """Return the age of the oldest record that a sweep should already have removed, counted from when it was due."""
+        tokens = tokens_of(context.resource)
+        oldest = await oldest_expiry(tokens)
+        return timedelta(0) if oldest is None else max(timedelta(0), utc_now() - tokens.options.margin - oldest)
