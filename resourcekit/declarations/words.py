@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from functools import partial
 from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar, cast, overload
 
@@ -23,6 +23,9 @@ __all__ = ["action", "create", "destroy", "named", "read", "update"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
+Prepared = Query[Any] | Coroutine[Any, Any, Query[Any]]
+"""What a decorated read returns: the query, also by a coroutine."""
+
 Changes = Sequence[Change | ChangeFunction]
 Validations = Sequence[Validation | ValidationFunction]
 
@@ -154,15 +157,15 @@ def destroy(
 # What a function takes besides the query is the action's arguments; the engine gives it the class and the Context, which
 # therefore stand first. An argument that may be any object looks like a Context to checkers: they take any arguments then.
 @overload
-def read(function: Callable[Concatenate[Query[Any], object, P], Query[Any]], /) -> ReadWord[...]: ...
+def read(function: Callable[Concatenate[Query[Any], object, P], Prepared], /) -> ReadWord[...]: ...
 @overload
-def read(function: Callable[Concatenate[Query[Any], Context, P], Query[Any]], /) -> ReadWord[P]: ...
+def read(function: Callable[Concatenate[Query[Any], Context, P], Prepared], /) -> ReadWord[P]: ...
 @overload
-def read(function: Callable[Concatenate[Query[Any], P], Query[Any]], /) -> ReadWord[P]: ...
+def read(function: Callable[Concatenate[Query[Any], P], Prepared], /) -> ReadWord[P]: ...
 @overload
-def read(function: Callable[Concatenate[type[Any], Query[Any], Context, P], Query[Any]], /) -> ReadWord[P]: ...
+def read(function: Callable[Concatenate[type[Any], Query[Any], Context, P], Prepared], /) -> ReadWord[P]: ...
 @overload
-def read(function: Callable[Concatenate[type[Any], Query[Any], P], Query[Any]], /) -> ReadWord[P]: ...
+def read(function: Callable[Concatenate[type[Any], Query[Any], P], Prepared], /) -> ReadWord[P]: ...
 @overload
 def read(
     function: classmethod[Any, Any, Any] | None = ...,

@@ -138,6 +138,12 @@ class Ticket(Resource, domain=helpdesk, data_layer=SQL("sqlite:///helpdesk.db", 
         return query.filter(Ticket.opened_at > moment).limit(most)
 
     @read
+    @staticmethod
+    async def older_than(query: Query[Ticket], moment: datetime) -> Query[Ticket]:
+        """Find the tickets that were opened before a moment."""
+        return query.filter(Ticket.opened_at < moment)
+
+    @read
     @classmethod
     def mine(cls, query: Query[Ticket], context: Context) -> Query[Ticket]:
         """Find the caller's tickets."""
@@ -212,6 +218,7 @@ def actions(ticket: Ticket) -> None:
     assert_type(Ticket.the_oldest(), Ticket | None)
     assert_type(Ticket.newer_than(datetime.now(UTC)), list[Ticket])
     assert_type(Ticket.newer_than(moment=datetime.now(UTC), most=3), list[Ticket])
+    assert_type(Ticket.older_than(datetime.now(UTC)), list[Ticket])
     assert_type(Ticket.mine(), list[Ticket])
     assert_type(Ticket.count_open(), int)
     assert_type(Ticket.close_all(owner="Ada"), list[str])
