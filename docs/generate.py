@@ -39,7 +39,7 @@ from resourcekit.dsl.reference import Item, class_section, code, enum_table, fun
 from resourcekit.dsl.sentinel import MISSING
 from resourcekit.engine.functions import Function, MaybeRecordFunction, RecordFunction, RecordsFunction
 from resourcekit.resource_info import ResourceInfo
-from resourcekit.supervisor import Supervisor
+from resourcekit.supervisor import Health, ServiceHealth, Supervisor
 from resourcekit.telemetry import measures
 from resourcekit_tokens import JWT, Confirmation, Revocation, SigningKey, TokenRecord, TokenResource, results
 from resourcekit_tokens.actions import default_actions
@@ -245,9 +245,10 @@ def running_page() -> str:
 def _supervisor() -> str:
     methods = [
         function_section(f"Supervisor.{name}", getattr(Supervisor, f"_{name}"), called=name)
-        for name in ("start", "stop", "run_now")
+        for name in ("start", "stop", "run_now", "health")
     ]
-    return "\n\n".join([class_section(Supervisor, called="Supervisor"), *methods])
+    answers = [class_section(kind, called=kind.__name__) for kind in (Health, ServiceHealth)]
+    return "\n\n".join([class_section(Supervisor, called="Supervisor"), *methods, *answers])
 
 
 def data_layers_page() -> str:

@@ -65,3 +65,11 @@ class Service:
         of one service never overlap.
         """
         raise NotImplementedError
+
+    async def lag(self, context: ServiceContext) -> timedelta | None:
+        """Return how long the oldest work has been waiting that a run should already have done; zero where none is.
+
+        ``None``, as here, where the service cannot tell. ``Supervisor.health(lag=True)`` asks it, and it changes nothing.
+        """
+        del context
+        return None

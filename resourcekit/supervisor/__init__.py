@@ -11,21 +11,23 @@ from collections.abc import Callable, Iterator
 from contextvars import Context, copy_context
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
 from resourcekit.discovery import find_resources
 from resourcekit.dsl.service import Service
 from resourcekit.engine.drive import BothColours
 from resourcekit.errors import DeclarationError, InvalidArgument
 from resourcekit.supervisor.crew import Crew
+from resourcekit.supervisor.health import Health, ServiceHealth
 from resourcekit.supervisor.job import Job
 from resourcekit.supervisor.scheduling import Scheduling
 from resourcekit.supervisor.status import ServiceState, ServiceStatus
 from resourcekit.telemetry import logger
 
-__all__ = ["Scheduling", "ServiceState", "ServiceStatus", "Supervisor"]
+__all__ = ["Health", "Scheduling", "ServiceHealth", "ServiceState", "ServiceStatus", "Supervisor"]
 
 _log = logger("supervisor")
+T = TypeVar("T")
 _Key = tuple[Any, type, type[Service]]
 
 
@@ -59,6 +61,7 @@ class Supervisor:
         self.start = BothColours(self._start)
         self.stop = BothColours(self._stop)
         self.run_now = BothColours(self._run_now)
+        self.health = BothColours(self._health)
         self._targets = targets
         self._on_run = on_run
         self._scheduling = scheduling or Scheduling()
@@ -166,15 +169,32 @@ class Supervisor:
             raise ExceptionGroup(f"{len(errors)} services of {resource.__name__} failed", errors)
         return results
 
+    async def _health(self, *, lag: bool = False) -> Health:
+        """Return whether it runs, and whether each service is done as it should be; for a health endpoint.
+
+        lag: ask the services, too, how long work has been waiting that should be done. That reads their stores: of a sweep
+        the oldest record, which takes as long as a scan of the table where the store has no index for it.
+        A service is healthy while a good run is at most two intervals ago, here or in another process that shares its
+        store, and its lag is no longer than that. Never raises: what a store could not tell is in ``lag_error``.
+        """
+        services = self._each(Job.health)
+        if lag:
+            services = [await job.with_lag(one) for job, one in zip(self._jobs.values(), services, strict=True)]
+        return Health(state=self.state, services=tuple(services))
+
     def status(self) -> tuple[ServiceStatus, ...]:
         """Return how each service is doing, in the order of resources and extensions."""
+        return tuple(self._each(Job.status))
+
+    def _each(self, ask: Callable[[Job], T]) -> list[T]:
+        """Ask all jobs, by the clock that they follow."""
         self._mind_fork()
         with self._lock:
             if self._crew is not None and not self._is_running():
                 # Its loop has ended without a stop.
                 self._crew.dismiss()
         surroundings = self._surroundings or copy_context()
-        return tuple(surroundings.copy().run(job.status) for job in self._jobs.values())
+        return [surroundings.copy().run(ask, job) for job in self._jobs.values()]
 
     @property
     def state(self) -> Literal["running", "stopped", "forked"]:

@@ -16,6 +16,7 @@ from resourcekit.engine.drive import drive
 from resourcekit.errors import WrongColour
 from resourcekit.flow.clock import current_clock
 from resourcekit.flow.context import Colour, colour
+from resourcekit.supervisor.health import ServiceHealth, is_late
 from resourcekit.supervisor.scheduling import Scheduling
 from resourcekit.supervisor.status import ServiceState, ServiceStatus
 from resourcekit.supervisor.turn import Elsewhere, Renew, turn_for
@@ -44,6 +45,7 @@ class Job:
     due: float | None = attrs.field(default=None, init=False)
     _wake: Callable[[], None] | None = attrs.field(default=None, init=False)
     _crashed: bool = attrs.field(default=False, init=False)
+    _done: float = attrs.field(default=0.0, init=False)
     _known: ServiceStatus = attrs.field(init=False)
     _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
     _ending: futures.Future[None] | None = attrs.field(default=None, init=False)
@@ -72,7 +74,9 @@ class Job:
     def plan(self, wake: Callable[[], None]) -> None:
         """Make the first run due soon, and tell the worker, who is known by how it is woken."""
         with self._lock:
-            self.due = self.scheduling.first(current_clock().monotonic(), self.interval.total_seconds())
+            now = current_clock().monotonic()
+            self.due = self.scheduling.first(now, self.interval.total_seconds())
+            self._done = now  # nothing is late yet
             self._wake, self._crashed = wake, False
         wake()
 
@@ -149,6 +153,8 @@ class Job:
         """Set the next try for when the turn may be taken again, and let go of the claim; it was no run."""
         free = 0.0 if found.until is None else (found.until - current_clock().now()).total_seconds()
         with self._lock:
+            if found.ago is not None:
+                self._done = max(self._done, ended - found.ago.total_seconds())
             if self.due is not None:
                 self.due = self.scheduling.after_other(ended, free, self.interval.total_seconds())
             self._known = attrs.evolve(self._known, running_since=None, failures=0, last_error="")
@@ -173,6 +179,8 @@ class Job:
                 self.due = self.scheduling.after_failure(ended, known.failures, interval)
             elif self.due is not None:
                 self.due = self.scheduling.after_success(began, ended, interval)
+            if not known.failures:
+                self._done = ended
             self._known = known
         self._let_go()
         self._tell()
@@ -199,6 +207,30 @@ class Job:
             return attrs.evolve(
                 known, state=self._state(), next_due=None if due is None else _later(clock.now(), due - clock.monotonic())
             )
+
+    def health(self) -> ServiceHealth:
+        """Return whether it is done as it should be, by what is known without asking its store."""
+        status = self.status()
+        with self._lock:
+            late = is_late(self._done, current_clock().monotonic(), self.interval.total_seconds())
+        return ServiceHealth(
+            resource=self.resource.__info__.qualified_name,
+            service=self.name,
+            state=status.state,
+            interval=self.interval,
+            is_on_time=self.due is not None and not late,
+            last_success=status.last_success,
+            last_error=status.last_error,
+        )
+
+    async def with_lag(self, health: ServiceHealth) -> ServiceHealth:
+        """Add to its health what the service tells of the work that waits."""
+        context = ServiceContext(resource=self.resource, options=self.options)
+        try:
+            work = self.service.lag(context)
+            return attrs.evolve(health, lag=drive(work) if colour.get() is Colour.SYNC else await work)
+        except Exception as error:  # a store can fail in any way, and that is the answer
+            return attrs.evolve(health, lag_error=type(error).__name__)
 
     def _state(self) -> ServiceState:
         if self._ending is not None:

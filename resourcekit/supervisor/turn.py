@@ -26,9 +26,13 @@ _HOLD = timedelta(seconds=60)
 
 @attrs.frozen
 class Elsewhere:
-    """Another process has the turn, or had it in this interval. until: when the next one may take it."""
+    """Another process has the turn, or had it in this interval.
+
+    until: when the next one may take it. ago: how long ago the last good run of another began, where that can be told.
+    """
 
     until: datetime | None
+    ago: timedelta | None = None
 
 
 @attrs.frozen
@@ -46,12 +50,17 @@ class Turn:
         began = current_clock().monotonic()
         async with lease as held:
             if not held and not must:
-                return Elsewhere(lease.until)
+                return Elsewhere(lease.until, self._ago(lease.until, hold))
             result = await work(_renewing(lease, hold) if held else _always)
             if held:
                 rest = self.interval.total_seconds() - (current_clock().monotonic() - began)
                 await lease.keep(timedelta(seconds=max(1.0, rest)))
             return result
+
+    def _ago(self, until: datetime | None, hold: timedelta) -> timedelta | None:
+        left = timedelta(0) if until is None else until - current_clock().now()
+        # A lease that is held for longer than a run holds it, was kept after a good one.
+        return max(timedelta(0), self.interval - left) if left > hold or hold == self.interval else None
 
 
 def turn_for(resource: Any, service: str, interval: timedelta) -> Turn | None:
