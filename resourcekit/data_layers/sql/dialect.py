@@ -141,6 +141,16 @@ class Room(ABC):
     def columns(self, link: Wire, table: str) -> dict[str, bool]:
         """Return the columns of a table by name, and whether each is part of its key; nothing where there is no table."""
 
+    def indexes(self, link: Wire, table: str) -> frozenset[str] | None:
+        """Return the names of a table's indexes; ``None`` where that cannot be told."""
+        del link, table
+        return None
+
+    def foreign_orders(self, link: Wire, table: str) -> dict[str, str]:
+        """Return the columns of keys and indexes that compare text otherwise than by code point, with their collation."""
+        del link, table
+        return {}
+
     @abstractmethod
     def unsafe_settings(self, link: Wire) -> list[tuple[str, str, str]]:
         """Return settings that may lose data or stall: what, why and the cure of each."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import sqlite3
 import time
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -30,6 +31,14 @@ _CONSTRAINTS = {
     sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY: TroubleKind.UNIQUE,
     sqlite3.SQLITE_CONSTRAINT_NOTNULL: TroubleKind.NOT_NULL,
 }
+_REMOTE = frozenset(
+    {
+        *("nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "glusterfs", "lustre", "beegfs", "gpfs", "davfs"),
+        *("fuse.sshfs", "fuse.glusterfs", "fuse.ceph", "fuse.s3fs", "fuse.gcsfuse", "fuse.rclone", "fuse.davfs2"),
+    }
+)
+"""File systems of several hosts, as Linux calls them."""
+
 _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _DATATYPE = 3091  # SQLITE_CONSTRAINT_DATATYPE; the sqlite3 module does not name it
 
@@ -139,13 +148,30 @@ class SQLiteRoom(Room):
         """See Room."""
         return {name: bool(key) for name, key in link.fetch("SELECT name, pk FROM pragma_table_info(?)", (table,))}
 
+    def indexes(self, link: Wire, table: str) -> frozenset[str]:
+        """See Room."""
+        return frozenset(name for (name,) in link.fetch("SELECT name FROM pragma_index_list(?)", (table,)))
+
+    def foreign_orders(self, link: Wire, table: str) -> dict[str, str]:
+        """See Room; a column's own collation shows in the indexes it is part of, the one of the key among them."""
+        sql = (
+            "SELECT DISTINCT columns.name, columns.coll FROM pragma_index_list(?) AS made, pragma_index_xinfo(made.name) AS columns "
+            "WHERE columns.key AND columns.name IS NOT NULL AND columns.coll <> 'BINARY'"
+        )
+        return dict(link.fetch(sql, (table,)))
+
     def unsafe_settings(self, link: Wire) -> list[tuple[str, str, str]]:
         """See Room."""
-        mode = link.fetch("PRAGMA journal_mode")[0][0]
-        if mode == "wal":
-            return []
+        found: list[tuple[str, str, str]] = []
         cure = "Keep the file on a local disk, where SQLite can switch to its write-ahead log."
-        return [(f"the journal mode is {mode}, not wal", "Readers and writers block each other.", cure)]
+        mode = link.fetch("PRAGMA journal_mode")[0][0]
+        if mode != "wal":
+            found.append((f"the journal mode is {mode}, not wal", "Readers and writers block each other.", cure))
+        remote = file_system(str(link.fetch("SELECT file FROM pragma_database_list WHERE name = 'main'")[0][0]))
+        if remote in _REMOTE:
+            why = "Hosts that share the file see neither each other's locks nor each other's log, and overwrite each other."
+            found.append((f"the file lies on a network file system ({remote})", why, cure))
+        return found
 
     def tidy(self, link: Wire) -> None:
         """See Room; a passive checkpoint copies what it can and waits for nobody."""
@@ -178,6 +204,22 @@ _HINTS = {
     sqlite3.SQLITE_NOTADB: "Name a file that is an SQLite database.",
     sqlite3.SQLITE_CORRUPT: "Restore the database file from a backup.",
 }
+
+
+def file_system(file: str, mounts: Path = Path("/proc/self/mounts")) -> str:
+    """Return the kind of file system on which a file lies, as Linux calls it; ``""`` where that cannot be told."""
+    try:
+        lines = [line.split() for line in mounts.read_text(encoding="utf-8", errors="replace").splitlines()]
+        folders = {str(folder) for folder in Path(file).resolve().parents}
+    except OSError:
+        return ""
+    # Blanks in a path are written as octal numbers; the last of the longest folders is what is seen there.
+    found = [(len(place), number, kind) for number, (_, place, kind, *_) in enumerate(lines) if _plain(place) in folders]
+    return max(found)[2] if found else ""
+
+
+def _plain(place: str) -> str:
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), place)
 
 
 def _literal(character: str) -> str:

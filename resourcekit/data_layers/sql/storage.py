@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import sqlalchemy as sa
 from sqlalchemy import dialects
 from sqlalchemy.schema import CreateIndex, CreateTable
@@ -67,8 +69,28 @@ def findings(link: Link, info: ResourceInfo, table: sa.Table) -> list[Finding]:
                 "Make it so by a migration.",
             )
         )
+    found.extend(_index_findings(link, info, table))
     found.extend(_finding("RK113", info, what, why, cure, "warning") for what, why, cure in link.room.unsafe_settings(link))
     return found
+
+
+def _index_findings(link: Link, info: ResourceInfo, table: sa.Table) -> Iterator[Finding]:
+    """Find indexes that are missing, and keys that compare otherwise than the resource does."""
+    there = link.room.indexes(link, table.name)
+    for index in sorted(table.indexes, key=lambda each: str(each.name)):
+        if there is not None and index.name not in there:
+            what = f"the index {index.name} of {table.name} is missing"
+            why = (
+                "What it keeps unique may be there twice, and upserts fail."
+                if index.unique
+                else "What it serves reads the whole table."
+            )
+            cure = "Call domain.create_storage(), or run your migrations."
+            yield _finding("RK114", info, what, why, cure, "error" if index.unique else "warning")
+    for column, collation in sorted(link.room.foreign_orders(link, table.name).items()):
+        what = f"the column {column} of {table.name} compares text by {collation}, not by code point"
+        why = "Values that differ are taken as equal, so that one record stands for another."
+        yield _finding("RK115", info, what, why, "Make the column compare bytes, by a migration.")
 
 
 def _finding(code: str, info: ResourceInfo, what: str, why: str, cure: str, level: str = "error") -> Finding:

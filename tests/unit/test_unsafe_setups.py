@@ -1,0 +1,291 @@
+"""Twenty-two unsafe set-ups, each sound but for one thing: doctor names that thing, and nothing where all is sound."""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from resourcekit import Domain
+from resourcekit import plugins as plugin_room
+from resourcekit.data_layers import SQL, Memory, Redis
+from resourcekit.data_layers.sql import sqlite as sqlite_room
+from resourcekit.data_layers.sql.sqlite import file_system
+from resourcekit.data_layers.sql.store import SQLStore
+from resourcekit.doctor import doctor
+from resourcekit.flow.clock import Clock
+from resourcekit.plugins import Plugin
+from resourcekit.testing import ManualClock
+from resourcekit_tokens import JWT, TokenRecord, TokenResource
+from tests.support import valkey
+
+_kept: list[Any] = []
+
+
+def declare(layer: Any, *, storage: bool = True, notifiers: Any = (), **options: Any) -> Any:
+    """Return a token resource with a key of its own, and its storage; all is sound but for what is given."""
+    options.setdefault("jwt", JWT(secrets.token_urlsafe(48)))
+    domain = Domain("setups")
+
+    class Token(TokenRecord, domain=domain, data_layer=layer, notifiers=notifiers, extensions=[TokenResource(**options)]):
+        """Tokens of a set-up."""
+
+        __qualname__ = f"Token{len(_kept)}"  # a class declared again under one name takes the place of the old one
+
+    if storage:
+        domain.create_storage()
+    _kept.append((domain, Token))
+    return Token
+
+
+def altered(folder: Path, change: Callable[[str], str]) -> Any:
+    """Return a token resource on an SQLite file whose table was made by a statement that differs from ours."""
+    token = on_sqlite(folder)
+    with closing(sqlite3.connect(folder / "setups.db")) as connection:
+        (made,) = connection.execute("SELECT sql FROM sqlite_master WHERE name = 'tokens'").fetchone()
+        indexes = [sql for (sql,) in connection.execute("SELECT sql FROM sqlite_master WHERE type = 'index' AND sql NOT NULL")]
+        connection.execute("DROP TABLE tokens")
+        assert change(made) != made
+        for statement in (change(made), *indexes):
+            connection.execute(statement)
+    return token
+
+
+def on_sqlite(folder: Path, **options: Any) -> Any:
+    """Return a token resource on an SQLite file."""
+    return declare(SQL(f"sqlite:///{folder}/setups.db", table="tokens"), **options)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Callable[..., str]]:
+    """Start a Valkey server with these options, and return its URL."""
+    if valkey.binary() is None:
+        pytest.skip("a Valkey server is missing")
+    started: list[valkey.Valkey] = []
+
+    def start(*options: str) -> str:
+        started.append(valkey.Valkey(tmp_path / "valkey", *options).start())
+        return started[-1].url
+
+    yield start
+    for one in started:
+        one.stop()
+
+
+@pytest.fixture(autouse=True)
+def plugins(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Let no installed plugin have a say but those that a test gives."""
+    give = lambda *found: monkeypatch.setattr(plugin_room, "_found", [found])  # noqa: E731  # one line, named for what it does
+    give()
+    return give
+
+
+def ids(*resources: Any) -> list[str]:
+    """Return the ids that doctor finds."""
+    return sorted({finding.id for finding in doctor(*resources)})
+
+
+class TestSound:
+    def test_a_sound_set_up_on_sqlite_has_no_finding(self, tmp_path):
+        """A database with its tables, a key of its own, margins as they are."""
+        assert [] == ids(on_sqlite(tmp_path))
+
+    def test_a_sound_set_up_on_valkey_has_no_finding(self, server):
+        """A server that forgets nothing."""
+        assert [] == ids(declare(Redis(server())))
+
+    def test_a_swept_and_used_set_up_has_no_finding(self, tmp_path):
+        """Records that came and went are no sign of anything."""
+        token = on_sqlite(tmp_path)
+        with ManualClock() as clock:
+            token.revoke(token.issue("alice").token)
+            clock.advance(days=13)
+            token.revoke(token.issue("bob").token)
+            clock.advance(days=2)
+            token.expunge_expired()
+
+            assert [] == ids(token)
+
+
+class TestStores:
+    """Places that lose, mix up or cannot find records."""
+
+    def test_records_in_memory(self):
+        """They are gone at a restart, and other workers do not see them."""
+        assert ["RK150"] == ids(declare(Memory()))
+
+    def test_a_server_that_evicts(self, server):
+        """It forgets revocations when its memory is full; it may be asked, and never used."""
+        assert ["RK161"] == ids(declare(Redis(server("--maxmemory-policy", "allkeys-lru")), storage=False))
+
+    def test_a_server_that_keeps_nothing(self, server):
+        """It forgets them when it restarts."""
+        assert ["RK161"] == ids(declare(Redis(server("--appendonly", "no")), storage=False))
+
+    def test_a_server_without_its_mark(self, server):
+        """It was emptied, or never prepared."""
+        assert ["RK160"] == ids(declare(Redis(server()), storage=False))
+
+    def test_a_missing_table(self, tmp_path):
+        """Nothing was created."""
+        assert ["RK110"] == ids(on_sqlite(tmp_path, storage=False))
+
+    def test_a_missing_column(self, tmp_path):
+        """The table is that of an older declaration."""
+        without = lambda made: "\n".join(line for line in made.splitlines() if "extra_data" not in line)  # noqa: E731  # one line
+
+        assert ["RK111"] == ids(altered(tmp_path, without))
+
+    def test_a_missing_primary_key(self, tmp_path):
+        """One token could have two records."""
+        keyless = lambda made: made[: made.index(", \n\tPRIMARY KEY")] + ") STRICT"  # noqa: E731  # one line
+
+        assert ["RK112"] == ids(altered(tmp_path, keyless))
+
+    def test_another_primary_key(self, tmp_path):
+        """The same, by a key over two columns."""
+        assert ["RK112"] == ids(altered(tmp_path, lambda made: made.replace('KEY ("jti")', 'KEY ("jti", "purpose")')))
+
+    def test_a_missing_index(self, tmp_path):
+        """Logging a subject out reads the whole table."""
+        token = on_sqlite(tmp_path)
+        with closing(sqlite3.connect(tmp_path / "setups.db")) as connection:
+            (name,) = connection.execute(
+                "SELECT name FROM sqlite_master WHERE type = 'index' AND sql LIKE '%subject%'"
+            ).fetchone()
+            connection.execute(f'DROP INDEX "{name}"')
+        found = ids(token)
+        token.__info__.options["domain"].create_storage()
+
+        assert (["RK114"], []) == (found, ids(token))
+
+    def test_a_key_that_mixes_upper_and_lower_case(self, tmp_path):
+        """The record of one token would stand for another's."""
+        assert ["RK115"] == ids(altered(tmp_path, lambda made: made.replace('"jti" TEXT', '"jti" TEXT COLLATE NOCASE')))
+
+    def test_a_database_without_a_write_ahead_log(self, tmp_path):
+        """The file cannot be switched to one: here, by a locking that knows no shared memory."""
+        url = f"sqlite:///file:{tmp_path}/setups.db?vfs=unix-dotfile&uri=true"
+
+        assert ["RK113"] == ids(declare(SQL(url, table="tokens")))
+
+    def test_a_database_on_a_network_file_system(self, tmp_path, monkeypatch):
+        """Seen by the kind of file system; for this test, that of this machine counts as one of several hosts."""
+        token = on_sqlite(tmp_path)
+        kind = file_system(str(tmp_path / "setups.db"))
+        monkeypatch.setattr(sqlite_room, "_REMOTE", sqlite_room._REMOTE | {kind})
+        (finding,) = doctor(token)
+
+        assert "RK113" == finding.id
+        assert f"network file system ({kind})" in finding.what
+
+    @pytest.mark.parametrize(
+        ("file", "kind"),
+        [
+            ("/srv/app/a.db", "nfs4"),
+            ("/srv/a.db", "ext4"),
+            ("/srv/app two/a.db", "cifs"),
+            ("/srv/applied/a.db", "ext4"),
+            ("/x", "tmpfs"),
+        ],
+    )
+    def test_the_innermost_and_last_mount_counts(self, tmp_path, file, kind):
+        """A file lies on what is mounted nearest above it, and what was mounted there last."""
+        mounts = tmp_path / "mounts"
+        mounts.write_text(
+            "/dev/a / ext4 rw 0 0\nhost:/b /srv/app nfs4 rw 0 0\nhost:/c /srv/app\\040two cifs rw 0 0\n"
+            "/dev/d /srv ext4 rw 0 0\ntmpfs / tmpfs rw 0 0\n"
+        )
+
+        assert kind == file_system(file, mounts)
+
+
+class TestKeys:
+    """Tokens that others can make, or that two resources accept."""
+
+    def test_no_keys(self, tmp_path):
+        """Nothing is verified before it is written."""
+        assert ["RK230"] == ids(on_sqlite(tmp_path, jwt=None, max_lifetime=timedelta(days=30)))
+
+    def test_a_typed_secret(self, tmp_path):
+        """It is long enough, and can be guessed."""
+        assert ["RK231"] == ids(on_sqlite(tmp_path, jwt=JWT("secret" * 10)))
+
+    def test_a_short_secret(self, tmp_path):
+        """It comes from outside, so that the declaration could not refuse it."""
+        assert ["RK209"] == ids(on_sqlite(tmp_path, jwt=JWT(lambda: secrets.token_hex(8))))
+
+    def test_a_shared_secret(self, tmp_path):
+        """What one resource revoked, the other accepts."""
+        shared = JWT(secrets.token_urlsafe(48))
+        one, other = (declare(SQL(f"sqlite:///{tmp_path}/{name}.db"), jwt=shared) for name in ("one", "other"))
+
+        assert ["RK232"] == ids(one, other)
+
+
+class TestTime:
+    """Clocks and sweeps."""
+
+    def test_no_clock_skew(self, tmp_path):
+        """No two hosts agree to the microsecond."""
+        assert ["RK233"] == ids(on_sqlite(tmp_path, clock_skew=timedelta(0)))
+
+    def test_no_longest_life(self, tmp_path):
+        """Cut-offs and revocations by jti would be kept for ever; without keys nothing else tells it."""
+        assert ["RK230", "RK234"] == ids(on_sqlite(tmp_path, jwt=None))
+
+    def test_nobody_sweeps(self, tmp_path):
+        """What should have gone two intervals ago is still there."""
+        token = on_sqlite(tmp_path)
+        with ManualClock() as clock:
+            token.revoke(token.issue("alice", lifetime=timedelta(hours=1)).token)
+            clock.advance(hours=1, seconds=60)
+            clock.advance(hours=24)
+            before = ids(token)
+            clock.advance(seconds=1)
+
+            assert ([], ["RK235"]) == (before, ids(token))
+
+    @pytest.mark.parametrize(("apart", "found"), [(59, []), (61, ["RK236"]), (-61, ["RK236"])])
+    def test_a_store_whose_clock_is_another(self, tmp_path, monkeypatch, apart, found):
+        """Beyond clock_skew, in either direction, a token may be accepted after its record was swept."""
+
+        class Apart(SQLStore):
+            async def now(self):
+                return Clock().now() + timedelta(seconds=apart)
+
+        token = on_sqlite(tmp_path)
+        token.__runtime__.store.__class__ = Apart
+
+        assert found == ids(token)
+
+    def test_a_sweep_that_shows_each_record_to_somebody(self, tmp_path):
+        """It reads what it removes, and takes many times as long."""
+        assert ["RK238"] == ids(on_sqlite(tmp_path, notifiers=[lambda notification: None]))
+
+
+class TestSurroundings:
+    """What is installed."""
+
+    def test_a_broken_plugin(self, tmp_path, plugins):
+        """It is left out, with all that it would bring."""
+        plugins(Plugin(name="p", package="pack", version="1", error="ImportError: x"))
+
+        assert ["RK060"] == ids(on_sqlite(tmp_path))
+
+    @pytest.mark.parametrize(("version", "found"), [("2.15.0", ["RK237"]), ("2.15.1", []), ("3.0", [])])
+    def test_an_old_library(self, tmp_path, monkeypatch, version, found):
+        """PyJWT before 2.15.1 has known advisories; the version is read from what is installed first on the path."""
+        folder = tmp_path / f"pyjwt-{version}.dist-info"
+        folder.mkdir()
+        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: PyJWT\nVersion: {version}\n")
+        monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+
+        assert found == ids(on_sqlite(tmp_path))
