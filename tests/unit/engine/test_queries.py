@@ -11,6 +11,7 @@ import pytest
 
 from resourcekit import (
     Attr,
+    Context,
     Domain,
     Query,
     Resource,
@@ -201,6 +202,27 @@ def test_a_declarative_read(thing: Any) -> None:
     thing.make.bulk([{"id": number, "number": number or None} for number in range(5)])
 
     assert [4, 3] == ids(thing.first_two())
+
+
+def test_preparations_as_functions(layer: Callable[[], Any]) -> None:
+    """A preparation may be a function or a coroutine function; one that returns no query is told by the read's name."""
+    domain = Domain("prepared")
+
+    async def narrow(asked: Query[Any], context: Context) -> Query[Any]:
+        return asked.filter(Item.id > context.actor)
+
+    class Item(Resource, domain=domain, data_layer=layer()):
+        id: Attr[int] = attribute(primary_key=True)
+        put = create(accept=["id"])
+        beyond = read(preparations=[narrow, lambda asked, context: asked.sort("-id")])
+        wrong = read(preparations=[lambda asked, context: None])
+
+    domain.create_storage()
+    Item.put.bulk([{"id": number} for number in range(4)])
+
+    assert [3, 2] == ids(Item.beyond.using(actor=1)())
+    with pytest.raises(TypeError, match=r"Item\.wrong must return the query, not NoneType"):
+        Item.wrong()
 
 
 def test_a_read_that_gets_one(thing: Any) -> None:
