@@ -75,8 +75,9 @@ class ResourceQuery(Query[R]):
         return Stream(self._stream)
 
     async def _prepared(self) -> tuple[Runtime, Query[R]]:
-        runtime = runtime_of(self.resource)
-        return runtime, await primary_read(runtime).prepare(self, {}, ambient_context())
+        runtime, surroundings = runtime_of(self.resource), ambient_context()
+        surroundings.require_time()
+        return runtime, await primary_read(runtime).prepare(self, {}, surroundings)
 
     async def _stream(self) -> AsyncIterator[R]:
         async with aclosing(stream(*await self._prepared())) as records:
@@ -129,8 +130,10 @@ async def _get(resource: type[R], key: object) -> R:
         params = runtime.key_params(key)
     except CastError as error:
         raise Invalid(error.finding(runtime.key[0]), resource=runtime.info.name) from None
+    surroundings = ambient_context()
+    surroundings.require_time()
     read = primary_read(runtime)
-    condition = None if read.is_plain else (await read.prepare(Query(), {}, ambient_context())).condition
+    condition = None if read.is_plain else (await read.prepare(Query(), {}, surroundings)).condition
     found: R | None = await runtime.fetch(params, condition)
     if found is None:
         raise NotFound("there is no record with this key", resource=runtime.info.name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections.abc
 import functools
 import inspect
+import re
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -155,8 +156,16 @@ def _mismatch(value: object, annotation: Any) -> str | None:
     choices = typing.get_args(annotation) if typing.get_origin(annotation) in (typing.Union, types.UnionType) else (annotation,)
     if any(_fits(value, choice) for choice in choices):
         return None
-    wanted = " or ".join("None" if choice is types.NoneType else getattr(choice, "__name__", str(choice)) for choice in choices)
+    wanted = " or ".join(map(_called, choices))
     return f"must be {wanted}, is {f'the class {value.__name__}' if isinstance(value, type) else type(value).__name__}"
+
+
+def _called(choice: Any) -> str:
+    if choice is types.NoneType:
+        return "None"
+    if typing.get_args(choice):
+        return re.sub(r"\b\w+\.", "", str(choice))
+    return str(getattr(choice, "__name__", choice))
 
 
 def _fits(value: object, choice: Any) -> bool:

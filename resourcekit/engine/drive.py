@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextvars import ContextVar
 from typing import Any, Generic, ParamSpec, TypeVar
 
 from resourcekit.errors import WrongColour
 from resourcekit.flow.context import Colour, colour
 
-__all__ = ["BothColours", "Suspended", "drive", "drive_iterator", "in_colour", "off_loop"]
+__all__ = ["BothColours", "Suspended", "drive", "drive_iterator", "in_colour", "off_loop", "require_going_on"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -36,11 +37,25 @@ def drive(work: Coroutine[Any, Any, T]) -> T:
         colour.reset(token)
 
 
+_refusing: ContextVar[bool] = ContextVar("resourcekit_refusing", default=False)
+"""The call that runs here was refused, and only comes to its end."""
+
+
+def require_going_on() -> None:
+    """Raise Suspended again where a user's code swallowed it (``except BaseException``), so that nothing is written."""
+    if _refusing.get():
+        raise Suspended
+
+
 def _refused(work: Coroutine[Any, Any, Any]) -> WrongColour:
     """Let a coroutine that waits come to its end, and return what the caller gets instead of a result."""
-    with contextlib.suppress(Suspended, StopIteration):
-        work.throw(Suspended())
-    work.close()
+    token = _refusing.set(True)
+    try:
+        with contextlib.suppress(Suspended, StopIteration):
+            work.throw(Suspended())
+        work.close()
+    finally:
+        _refusing.reset(token)
     return WrongColour("a sync call met something that must be awaited; call the function's .aio and await it")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +11,7 @@ from resourcekit.declarations.value_type import Kind
 from resourcekit.engine.casting import CastError, compile_cast
 from resourcekit.engine.inputs import Inputs
 from resourcekit.engine.runtime import Runtime
+from resourcekit.engine.steps import settled
 from resourcekit.errors import Invalid
 from resourcekit.flow.context import Context
 
@@ -47,8 +47,7 @@ class GenericRunner:
             msg = f"the action {self.action.name} has no function to run"
             raise TypeError(msg)
         result = function(self.runtime.resource, **arguments) if self.action.takes_class else function(**arguments)
-        if inspect.isawaitable(result):
-            result = await result
+        result = await settled(result)
         if self._cast is None:
             return result
         try:

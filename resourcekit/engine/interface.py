@@ -85,8 +85,11 @@ class Caller:
     async def within(self, work: Callable[[Context], Coroutine[Any, Any, T]]) -> T:
         """Run work in the context of this call."""
         if self._facts is None:
-            return await work(ambient_context())
+            surroundings = ambient_context()
+            surroundings.require_time()
+            return await work(surroundings)
         with context(**self._facts) as surroundings:
+            surroundings.require_time()
             return await work(surroundings)
 
     def start(self, args: tuple[Any, ...], given: Mapping[str, Any], surroundings: Context) -> Coroutine[Any, Any, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Hashable
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -16,6 +17,12 @@ from resourcekit.resource_info import ResourceInfo
 __all__ = ["Bench", "Resource", "Runtime", "runtime_of"]
 
 T = TypeVar("T")
+
+
+_MOST_KEPT = 1000
+"""Things compiled for one store. A program has some dozens of shapes; one that builds shapes without end must not grow."""
+
+_keeping = threading.Lock()
 
 
 class Resource(Protocol):
@@ -77,8 +84,12 @@ class Runtime:
         try:
             return self._kept[key]  # type: ignore[no-any-return]  # the key decides the type
         except KeyError:
-            made = self._kept[key] = make()
-            return made
+            made = make()
+        with _keeping:
+            self._kept[key] = made
+            if len(self._kept) > _MOST_KEPT:  # the oldest goes; what is still used is compiled once more
+                del self._kept[next(iter(self._kept))]
+        return made
 
     def plan(self, key: Hashable, operation: Callable[[], Operation]) -> Plan:
         """Return the plan of an operation shape, compiling it the first time."""

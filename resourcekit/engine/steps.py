@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
+from resourcekit.engine.drive import require_going_on
 from resourcekit.errors import FieldFinding
 from resourcekit.flow.changeset import Changeset
 from resourcekit.flow.context import Context
@@ -16,8 +17,12 @@ Step = Callable[[Changeset, Context], Any]
 
 
 async def settled(value: Any) -> Any:
-    """Return a value, awaited first where it is awaitable."""
-    return await value if inspect.isawaitable(value) else value
+    """Return what a user's code returned, awaited first where it is awaitable."""
+    if not inspect.isawaitable(value):
+        return value
+    result = await value
+    require_going_on()
+    return result
 
 
 def as_change(step: Any) -> Step:
@@ -35,9 +40,7 @@ def as_validation(step: Any) -> Step:
 async def apply_changes(changeset: Changeset, changes: Iterable[Step], context: Context) -> Changeset:
     """Run changes in order; each gets what the one before returned."""
     for change in changes:
-        result = change(changeset, context)
-        if isinstance(result, Awaitable):
-            result = await result
+        result = await settled(change(changeset, context))
         if not isinstance(result, Changeset):
             name = getattr(change, "__qualname__", type(change).__name__)
             msg = f"the change {name} must return the changeset, not {type(result).__name__}"

@@ -11,7 +11,7 @@ from typing import Any, TypedDict, Unpack
 
 import attrs
 
-from resourcekit.errors import FieldFinding, InvalidArgument, did_you_mean
+from resourcekit.errors import FieldFinding, InvalidArgument, Timeout, did_you_mean
 from resourcekit.flow.clock import current_clock
 
 __all__ = ["Colour", "Context", "ambient_context", "colour", "context"]
@@ -52,6 +52,11 @@ class Context:
         if self.ends_at is None:
             return most
         return max(0.0, min(most, self.ends_at - current_clock().monotonic()))
+
+    def require_time(self) -> None:
+        """Raise Timeout where the deadline has passed already, so that no store need be asked."""
+        if self.ends_at is not None and self.ends_at <= current_clock().monotonic():
+            raise Timeout("the deadline of the call has passed")
 
     def merged(self, given: Mapping[str, Any]) -> Context:
         """Return this context with the given facts in place of its own; a deadline starts to run now."""

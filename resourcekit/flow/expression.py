@@ -97,7 +97,10 @@ class Operand:
         return Arithmetic("*", as_expression(self), as_expression(other))
 
     def in_(self, options: Iterable[object] | Operand) -> Expression:
-        """Build "is one of": a collection of values, or an argument that holds one."""
+        """Build "is one of": a collection of values, or an argument that holds one. Raises InvalidArgument for a text."""
+        if isinstance(options, (str, bytes)) or not isinstance(options, (Iterable, Operand)):
+            what = f"in_ takes a collection of values, not {type(options).__name__}"
+            raise InvalidArgument(FieldFinding("", what))
         right = as_expression(options) if isinstance(options, Operand) else Value(tuple(options))
         return In(as_expression(self), right)
 

@@ -200,7 +200,7 @@ def test_class_options(options: dict[str, Any], code: str, text: str) -> None:
         (lambda: argument("x", set), "RK031", "set is no type"),
         (lambda: create(acept=["x"]), "RK002", "Did you mean 'accept'?"),
         (lambda: create(accept="subject"), "RK003", "option 'accept' must be"),
-        (lambda: create(accept=[1]), "RK003", "option 'accept' must be"),
+        (lambda: create(accept=[1]), "RK003", "option 'accept' must be Sequence[str], is list"),
         (lambda: create(changes=set_attribute("x", 1)), "RK003", "option 'changes' must be"),
         (lambda: update(require_atomc=True), "RK002", "Did you mean 'require_atomic'?"),
         (lambda: destroy(soft=1), "RK003", "option 'soft' must be bool, is int"),

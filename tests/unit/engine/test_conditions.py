@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from resourcekit import Attr, Domain, Resource, arg, attribute, create, now, query
 from resourcekit.data_layers import SQL, Memory
 from resourcekit.errors import InvalidArgument
+from resourcekit.extending import runtime_of
 from resourcekit.testing import ManualClock
 
 START = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -327,3 +328,44 @@ def test_a_condition_means_the_same_everywhere(both: tuple[Any, Any], condition:
         assert expected == set(ids(query(each).filter(build(each)).all()))
         assert len(expected) == query(each).filter(build(each)).count()
         assert {row["id"] for row in ROWS} - expected == set(ids(query(each).filter(~build(each)).all()))
+
+
+def test_json_and_bytes_compare_as_wholes(layer: Callable[[], Any]) -> None:
+    """A dict, a list or bytes is equal to what holds the same, in whatever order a dict was written."""
+    domain = Domain("wholes")
+
+    class Note(Resource, domain=domain, data_layer=layer()):
+        id: Attr[int] = attribute(primary_key=True)
+        meta: Attr[dict[str, int] | None] = attribute(default=None)
+        tags: Attr[list[str]] = attribute(default_factory=list)
+        blob: Attr[bytes] = attribute(default=b"")
+        write = create(accept=["id", "meta", "tags", "blob"])
+
+    domain.create_storage()
+    Note.write(id=1, meta={"b": 1, "a": 2}, tags=["x", "y"], blob=b"\x00")
+    Note.write(id=2)
+
+    assert [1] == ids(query(Note).filter(Note.meta == {"a": 2, "b": 1}).all())
+    assert [2] == ids(query(Note).filter(Note.meta.is_none()).all())
+    assert [1] == ids(query(Note).filter(Note.tags == ["x", "y"]).all())
+    assert [2] == ids(query(Note).filter(Note.tags != ["x", "y"]).all())
+    assert [1] == ids(query(Note).filter(Note.blob > b"").all())
+    with pytest.raises(InvalidArgument, match=r"meta\.a: must be a whole number"):
+        query(Note).filter(Note.meta == {"a": "x"}).all()
+
+
+def test_shapes_without_end_do_not_grow_a_program() -> None:
+    """What is compiled for a query is kept for its next run, up to a bound; older shapes still work."""
+    domain = Domain("shapes")
+
+    class Note(Resource, domain=domain):
+        id: Attr[int] = attribute(primary_key=True)
+        write = create(accept=["id"])
+
+    Note.write(id=1)
+    for length in range(1, 1101):
+        assert query(Note).filter(Note.id.in_([1] * length)).exists()
+
+    assert 1000 >= len(runtime_of(Note)._kept)
+    assert 2 == Note.write(id=2).id
+    assert [1] == ids(query(Note).filter(Note.id.in_([1])).all())

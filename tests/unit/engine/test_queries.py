@@ -79,6 +79,8 @@ def ids(records: list[Any]) -> list[int]:
         lambda asked: asked.filter(False),
         lambda asked: asked.filter(None),
         lambda asked: asked.filter("number = 1"),
+        lambda asked: asked.filter(asked.resource.text.in_("abc")),
+        lambda asked: asked.filter(asked.resource.number.in_(5)),
         lambda asked: asked.sort(5),
         lambda asked: asked.limit(-1),
         lambda asked: asked.limit("3"),
