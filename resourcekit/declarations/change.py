@@ -10,7 +10,7 @@ import attrs
 from resourcekit.flow.changeset import Changeset
 from resourcekit.flow.clock import utc_now
 from resourcekit.flow.context import Context
-from resourcekit.flow.expression import Argument, Expression, Field, Now, Value, case
+from resourcekit.flow.expression import Argument, Expression, Field, Now, Value, coalesce
 from resourcekit.flow.rewriting import substitute
 
 __all__ = [
@@ -130,8 +130,8 @@ class _Increment(Change):
 
     def atomic(self, changeset: Changeset, context: Context) -> Mapping[str, Any]:
         """Add to what the store holds; no addition is lost."""
-        held = Field(self.name)
-        return {self.name: case(held.is_none(), self.by, held + self.by)}
+        by = _value_of(self.by, changeset)
+        return {self.name: coalesce(Field(self.name), by - by) + by}
 
 
 @attrs.frozen
@@ -164,7 +164,7 @@ def set_new_attribute(name: str, value: Any) -> Change:
 
 
 def increment(name: str, by: Any = 1) -> Change:
-    """Add to a number; many callers at once lose nothing."""
+    """Add a value or an argument (``arg("by")``) to a number; many callers at once lose nothing."""
     return _Increment(name, by)
 
 

@@ -119,7 +119,8 @@ class ChangeRunner:
                 name: value for name, value in written.items() if isinstance(value, Expression) and not isinstance(value, Now)
             }
             plain = {name: value for name, value in written.items() if name not in computed}
-            changeset = changeset.set_atomic(**computed).set(**plain)
+            changeset = changeset.set_atomic(**computed) if computed else changeset
+            changeset = changeset.set(**plain) if plain else changeset
         given = {**{name: Value(value) for name, value in changeset.values.items()}, **changeset.atomics}
         for validation in self.action.validations:
             rule = with_fields(validation.atomic(changeset, context), given)

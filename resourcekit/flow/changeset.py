@@ -89,7 +89,9 @@ class Changeset:
         A field in an expression stands for what the changeset has made of it so far, so that changes add up.
         """
         so_far = {**{name: Value(value) for name, value in self.values.items()}, **self.atomics}
-        given = {name: with_fields(as_expression(expression), so_far) for name, expression in expressions.items()}
+        given = {name: as_expression(expression) for name, expression in expressions.items()}
+        if so_far:
+            given = {name: with_fields(expression, so_far) for name, expression in given.items()}
         values = {name: value for name, value in self.values.items() if name not in given}
         return attrs.evolve(self, values=values, atomics={**self.atomics, **given})
 

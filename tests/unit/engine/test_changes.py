@@ -111,6 +111,7 @@ def counter(layer: Callable[[], Any]) -> Any:
         add_given = update(
             arguments=[argument("by", int, minimum=1)], changes=[set_attribute("count", Field("count") + arg("by"))]
         )
+        add_wait = update(arguments=[argument("by", int)], changes=[increment("total", arg("by"))], require_atomic=True)
         reset_and_add = update(changes=[set_attribute("count", 10), increment("count"), set_attribute("total", Field("count"))])
         raise_price = update(changes=[set_attribute("price", price * 2), increment("price", Decimal("0.25"))])
         double = update(changes=[increment("count"), double])
@@ -153,6 +154,7 @@ def test_changes_of_one_action_add_up(counter: Any) -> None:
     assert 28 == counter.add_own(1).count
     assert 31 == counter.add_given(1, by=3).count
     assert 33 == counter.add_given(1, 2).count
+    assert 13 == counter.add_wait(1, by=2).total
 
 
 def test_what_a_store_cannot_compute_is_computed_here(counter: Any) -> None:
