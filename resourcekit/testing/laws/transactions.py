@@ -69,6 +69,19 @@ class TransactionLaws(LawBook):
         assert [None, "second"] == ran
 
     @law(Capability.TRANSACTION)
+    async def test_after_commit_awaits_what_can_be_awaited(self, ledger: Ledger) -> None:
+        """A function may be a coroutine function; it may use the store."""
+        ran: list[Any] = []
+
+        async def tell() -> None:
+            ran.append(await ledger.keys())
+
+        async with ledger.store.transaction() as transaction:
+            transaction.after_commit(tell)
+            await ledger.add(sample("a"))
+        assert [["a"]] == ran
+
+    @law(Capability.TRANSACTION)
     async def test_a_doomed_transaction_rolls_back_without_an_error(self, ledger: Ledger) -> None:
         """``doom()`` ends the block in a rollback, whatever happens next."""
         ran: list[str] = []
