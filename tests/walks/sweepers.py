@@ -86,12 +86,13 @@ class Recorder:
 def mix(token: Any, seed: int, history: str) -> None:
     """Revoke, use, store, check and sweep tokens that all processes share, until somebody ends this one."""
     dice, recorder = random.Random(seed), Recorder(history)
-    words = ["revoke", "consume", "store", "sweep", "check", "check", "check", "check jti", "explain"]
+    words = ["revoke", "consume", "store", "sweep", "check", "check", "verify", "check jti", "explain"]
     # Rarely enough that most tokens live for a while, and are seen so.
     weights = [1, 1, 2, 2, 3, 3, 3, 3, 3]
     while True:
         now = time.time()
-        text, jti, ends = token_of(dice.randrange(SLOTS), now)
+        # Often one that is about to expire, or has expired: then it may be swept between two steps of a call.
+        text, jti, ends = token_of(dice.randrange(SLOTS), now - dice.choice([0, 0, 1, 1.5, 2]))
         # A check by jti alone does not know when the token ends; afterwards it has nothing more to say.
         word = dice.choices(words, weights)[0]
         if word == "check jti" and now > ends - 1:
@@ -108,6 +109,7 @@ def deeds(token: Any, text: str, jti: str) -> dict[str, Any]:
         "store": lambda: (token.store_token(text), "done")[1],
         "sweep": lambda: token.expunge_expired(batch_size=7).removed,
         "check": lambda: dead[token.token_revoked(text)],
+        "verify": lambda: (token.verify(text), "live")[1],
         "check jti": lambda: dead[token.jti_revoked(jti)],
         "explain": lambda: f"{dead[(verdict := token.explain(token=text)).revoked]} by {verdict.rule}",
     }

@@ -14,7 +14,7 @@ from resourcekit_tokens.claims import Claims, extra_claims
 from resourcekit_tokens.errors import InvalidToken, ReuseDetected, TokenConsumed, TokenRevoked
 from resourcekit_tokens.keys import JWT
 from resourcekit_tokens.keyspace import family_of, refused_text
-from resourcekit_tokens.reading import too_long, verified
+from resourcekit_tokens.reading import still_holds, too_long, verified
 from resourcekit_tokens.results import Confirmed, IssuedToken, TokenPair
 from resourcekit_tokens.storing import store_token
 from resourcekit_tokens.tokens import Standing, Tokens, again, own_standing, tokens_of
@@ -155,6 +155,7 @@ async def verify(resource: Any, token: str, *, purpose: str = "user") -> Claims:
         raise _revoked(standing)
     if tokens.options.require_token_presence and not await tokens.facts((claims.jti,)):
         raise InvalidToken("This token was never stored, and only stored tokens are accepted here.", claim="jti")
+    still_holds(tokens.options, claims, utc_now())
     return claims
 
 
@@ -205,10 +206,11 @@ async def _consume(tokens: Tokens, claims: Claims, reason: str, moment: datetime
 
 
 async def _refuse_dead(tokens: Tokens, claims: Claims) -> None:
-    """Raise TokenRevoked, and so roll the transaction back, where a cut-off or the family's end says so."""
+    """Raise, and so roll the transaction back, where a cut-off or the family's end says so, or the token has expired meanwhile."""
     standing = await tokens.standing_around(claims)
     if standing is not None:
         raise _revoked(standing)
+    still_holds(tokens.options, claims, utc_now())
 
 
 @function

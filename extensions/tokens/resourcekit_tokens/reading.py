@@ -15,6 +15,7 @@ __all__ = [
     "lives_too_long",
     "longest_expiry",
     "past_tolerance",
+    "still_holds",
     "too_long",
     "verified",
     "vouched",
@@ -46,6 +47,15 @@ def verified(options: TokenOptions, token: object, moment: datetime, purpose: st
     check_life(options, claims, moment)
     check_purpose(claims, purpose)  # always: a caller's None must not mean "any"
     return claims
+
+
+def still_holds(options: TokenOptions, claims: Claims, moment: datetime) -> None:
+    """Raise TokenExpired where a token has expired since it was verified; asked after its record was looked for.
+
+    A process may be held up in between for longer than a sweep keeps the record that a token was revoked or used: what was
+    not found then says nothing.
+    """
+    check_times(claims, moment, leeway=options.leeway)
 
 
 def check_purpose(claims: Claims, purpose: str) -> None:
