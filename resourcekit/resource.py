@@ -24,7 +24,7 @@ from resourcekit.dsl.origin import Origin
 from resourcekit.dsl.scope import Scope
 from resourcekit.engine.interface import caller_for
 from resourcekit.engine.misfits import misfits
-from resourcekit.engine.record import as_dict, describe, new_values
+from resourcekit.engine.record import as_dict, describe, how_to_change, new_values, no_such_name
 from resourcekit.engine.runtime import Runtime
 from resourcekit.errors import DeclarationError, did_you_mean
 from resourcekit.plugins import plugin_data_layer, plugin_extension, plugins
@@ -93,6 +93,10 @@ class ResourceMeta(type):
         def __init__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **_options: Any) -> None:
             """Take no notice of the class options; ``__new__`` has read them."""
             super().__init__(name, bases, namespace)
+
+        def __getattr__(cls, name: str) -> Any:
+            """Suggest a near name where there is none of this name."""
+            raise AttributeError(no_such_name(cls, name), name=name, obj=cls)
 
 
 def _compile(resource: ResourceMeta, body: Body, given: Mapping[str, Any], scope: Scope, origin: Origin) -> None:
@@ -338,13 +342,19 @@ class Resource(metaclass=ResourceMeta, abstract=True):
     def __init__(self, **values: Any) -> None:
         object.__setattr__(self, "__dict__", new_values(type(self).__runtime__, values))
 
+    if not TYPE_CHECKING:  # checkers know the names themselves
+
+        def __getattr__(self, name: str) -> Any:
+            """Suggest a near name where there is none of this name."""
+            raise AttributeError(no_such_name(type(self), name), name=name, obj=self)
+
     def __setattr__(self, name: str, value: object) -> None:
         """Refuse, and name the way."""
-        raise AttributeError(_how_to_change(type(self), name))
+        raise AttributeError(how_to_change(type(self).__info__, name))
 
     def __delattr__(self, name: str) -> None:
         """Refuse, and name the way."""
-        raise AttributeError(_how_to_change(type(self), name))
+        raise AttributeError(how_to_change(type(self).__info__, name))
 
     def __eq__(self, other: object) -> bool:
         """Compare by class and values."""
@@ -364,17 +374,6 @@ class Resource(metaclass=ResourceMeta, abstract=True):
     def __repr__(self) -> str:
         """Show the values, without sensitive ones."""
         return describe(type(self).__info__, self.__dict__)
-
-
-def _how_to_change(resource: Any, name: str) -> str:
-    facts: ResourceInfo = resource.__info__
-    updates = [action.name for action in facts.actions.values() if action.kind == "update"]
-    way = (
-        f"use an update action: {', '.join(f'{facts.name}.{update}' for update in updates)}"
-        if updates
-        else "declare an update action"
-    )
-    return f"records of {facts.name} do not change; to write {name!r}, {way}"
 
 
 def info(resource: Any) -> ResourceInfo:

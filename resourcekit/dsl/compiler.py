@@ -107,14 +107,25 @@ def collect(cls: type, state: State, scope: Scope, extensions: Sequence[Extensio
 
 
 def _body_of(cls: type, annotations: Mapping[str, object], scope: Scope) -> Iterable[tuple[str, Entity | Word]]:
-    """Yield what a body declares in the order of writing: annotated names first where they come first."""
+    """Yield what a body declares, in the order of writing."""
     namespace = vars(cls)
-    for name, annotation in annotations.items():
-        if name not in namespace and (word := _bare(annotation, scope)) is not None:
-            yield name, word
+    waiting = list(annotations)
     for name, value in namespace.items():
         if isinstance(value, (Entity, Word)):
+            if name in waiting:  # annotations without a value stand nowhere but among the others
+                place = waiting.index(name)
+                yield from _bare_ones(waiting[:place], annotations, scope, namespace)
+                del waiting[: place + 1]
             yield name, value
+    yield from _bare_ones(waiting, annotations, scope, namespace)
+
+
+def _bare_ones(
+    names: Iterable[str], annotations: Mapping[str, object], scope: Scope, namespace: Mapping[str, object]
+) -> Iterable[tuple[str, Word]]:
+    for name in names:
+        if name not in namespace and (word := _bare(annotations[name], scope)) is not None:
+            yield name, word
 
 
 def _bare(annotation: object, scope: Scope) -> Word | None:

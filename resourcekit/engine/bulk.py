@@ -68,8 +68,10 @@ async def bulk_create(
     An input that is wrong, or that hits an identity, is a failure of its own; the others of its batch are written. A
     store that fails takes the rest of the input along, as failures, unless a transaction is open: then it raises.
     """
-    if batch_size < 1:
-        raise InvalidArgument(f"batch_size must be at least 1, not {batch_size}", resource=runner.runtime.info.name)
+    if type(batch_size) is not int or batch_size < 1:
+        raise InvalidArgument(f"batch_size must be a whole number from 1 on, not {batch_size!r}", **_place(runner))
+    if isinstance(rows, (str, bytes, Mapping)) or not isinstance(rows, Iterable):
+        raise InvalidArgument(f"takes several mappings of inputs, not a {type(rows).__name__}", **_place(runner))
     tally, batch, index = _Tally(), list[tuple[int, Mapping[str, Any]]](), -1
     broken: DataLayerError | None = None
     for index, row in enumerate(rows):

@@ -172,6 +172,10 @@ class _OnRecord:
         """Return a coroutine that runs it."""
         return self._caller.aio(self._record, *args, **given)
 
+    def __repr__(self) -> str:
+        """``<update action Ticket.close of Ticket(...)>``, as the record shows itself."""
+        return f"{repr(self._caller)[:-1]} of {self._record!r}>"
+
     def using(self, **facts: Any) -> _OnRecord:
         """Return it with facts for its calls; see Caller."""
         return _OnRecord(self._caller.using(**facts), self._record)

@@ -7,12 +7,12 @@ from typing import Any
 
 from resourcekit.engine.casting import CastError
 from resourcekit.engine.runtime import Runtime
-from resourcekit.errors import FieldFinding, Invalid, did_you_mean
+from resourcekit.errors import FieldFinding, Invalid, InvalidArgument, did_you_mean
 from resourcekit.flow.clock import utc_now
 from resourcekit.flow.expression import Now
 from resourcekit.resource_info import ResourceInfo
 
-__all__ = ["as_dict", "describe", "new_values"]
+__all__ = ["as_dict", "describe", "how_to_change", "new_values", "no_such_name"]
 
 
 def new_values(runtime: Runtime, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -52,9 +52,27 @@ def as_dict(record: Any, *, private: bool = False, sensitive: bool = False) -> d
 
     private: those not declared public, too. sensitive: those declared sensitive, too.
     """
-    info: ResourceInfo = type(record).__info__
+    info = getattr(type(record), "__info__", None)
+    if not isinstance(info, ResourceInfo):
+        raise InvalidArgument(f"needs a record, not {type(record).__name__}")
     return {
         name: getattr(record, name)
         for name, attribute in info.attributes.items()
         if (private or attribute.public) and (sensitive or not attribute.sensitive)
     }
+
+
+def how_to_change(info: ResourceInfo, name: str) -> str:
+    """Return what is said to whoever assigns to a record: records do not change, and the way is an update action."""
+    updates = [f"{info.name}.{action.name}" for action in info.actions.values() if action.kind == "update"]
+    way = f"use an update action: {', '.join(updates)}" if updates else "declare an update action"
+    return f"records of {info.name} do not change; to write {name!r}, {way}"
+
+
+def no_such_name(resource: type, name: str) -> str:
+    """Return what is said to whoever asks a resource, or a record of it, for a name that it does not have."""
+    what = f"{resource.__name__} has no attribute, action or function {name!r}"
+    info = resource.__dict__.get("__info__")
+    if not isinstance(info, ResourceInfo) or name.startswith("__"):  # Python itself asks so, and shows the answer to nobody
+        return what
+    return f"{what}. {did_you_mean(name, [*info.attributes, *info.actions, *info.functions])}".rstrip()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
@@ -43,6 +43,7 @@ class Pickled(Resource, domain=Domain("pickled")):
     at: Attr[datetime] = attribute(default_factory=utc_now)
     note: Attr[str | None] = attribute(default=None, sensitive=True)
     write = create(accept=["tags"])
+    touch_it = update()
 
 
 @pytest.mark.parametrize(
@@ -259,3 +260,43 @@ def test_a_record_with_its_own_truth(layer: Callable[[], Any]) -> None:
 
     assert "new" == Empty.rename(Empty.add(id=1)).name
     assert "new" == query(Empty).one().name
+
+
+def test_a_misspelt_name_gets_a_suggestion() -> None:
+    """On the class and on a record; ``hasattr`` and ``getattr`` with a default work as ever."""
+    record = Pickled.write()
+
+    for owner in (Pickled, record):
+        with pytest.raises(AttributeError, match=r"Pickled has no attribute, action or function 'tgas'\. Did you mean 'tags'\?"):
+            _ = owner.tgas  # type: ignore[attr-defined]
+        assert not hasattr(owner, "nothing")
+        assert getattr(owner, "nothing", 5) == 5
+    with pytest.raises(AttributeError, match="Did you mean 'write'"):
+        Pickled.wirte()  # type: ignore[attr-defined]
+
+
+def test_attributes_keep_the_order_of_writing() -> None:
+    """Also those that are an annotation only."""
+
+    class Ordered(Resource):
+        first: Attr[int]
+        id: Attr[int] = attribute(primary_key=True)
+        second: Attr[str]
+        plain: int
+        third: Attr[int] = attribute(default=1)
+        fourth: Attr[int | None]
+        write = create(accept=["id"])
+
+    assert ["first", "id", "second", "third", "fourth"] == list(info(Ordered).attributes)
+    assert "Ordered(first=1, id=2, second='x', third=1, fourth=None)" == repr(Ordered(first=1, id=2, second="x"))
+
+
+def test_how_things_show_themselves() -> None:
+    """Actions and attributes say what they are."""
+    record = Pickled(id=UUID(int=1), at=datetime(2026, 11, 24, tzinfo=UTC))
+
+    assert "<attribute note: str | None>" == repr(Pickled.note)
+    assert "<create action Pickled.write>" == repr(Pickled.write)
+    assert repr(record.touch_it) == f"<update action Pickled.touch_it of {record!r}>"
+    with pytest.raises(InvalidArgument, match="needs a record, not int"):
+        as_dict(5)

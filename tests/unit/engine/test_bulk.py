@@ -141,8 +141,11 @@ def test_arguments_of_a_bulk_create(item: Any) -> None:
     assert (0, (), ()) == (item.put.bulk([]).count, item.put.bulk([]).records, item.put.bulk([]).failures)
     result = item.put.bulk([{"id": 1}], return_records=False)
     assert (1, ()) == (result.count, result.records)
-    with pytest.raises(InvalidArgument, match="batch_size must be at least 1, not 0"):
+    with pytest.raises(InvalidArgument, match="batch_size must be a whole number from 1 on, not 0"):
         item.put.bulk([{"id": 2}], batch_size=0)
+    for wrong in (5, None, {"id": 2}, "12"):
+        with pytest.raises(InvalidArgument, match="takes several mappings of inputs"):
+            item.put.bulk(wrong)
     assert query(item).count() == 1
 
 
