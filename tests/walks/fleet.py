@@ -1,7 +1,8 @@
 """A fleet of processes in simulated time: they start, sweep, crash, pause and meet outages, all by one seed.
 
 Each process is a Job of the Supervisor, driven step by step; time is a clock moved by hand, chance comes from the seed, and
-the store is Memory, seen as one that all processes share. It knows the Supervisor's rooms, and no test.
+the store is Memory, seen as one that all processes share, or an SQLite file. The wall clock of single processes may jump while
+their monotonic time goes on. It knows the Supervisor's rooms, and no test.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import itertools
 import random
 import types
 from collections.abc import Generator
+from contextvars import copy_context
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,15 +20,32 @@ import attrs
 
 from resourcekit import Attr, Domain, Resource, attribute
 from resourcekit.data_layers import Memory
-from resourcekit.data_layers.base import Lease
+from resourcekit.data_layers.base import DataLayer, Lease
+from resourcekit.engine.drive import drive
 from resourcekit.errors import Unavailable
-from resourcekit.extending import Service, ServiceContext
+from resourcekit.extending import Clock, Service, ServiceContext, current_clock
+from resourcekit.flow.clock import here
 from resourcekit.supervisor import Scheduling
 from resourcekit.supervisor.job import Job
 from resourcekit.testing import ManualClock
 
 START = datetime(2030, 1, 1, tzinfo=UTC)
 _NUMBERS = itertools.count()
+
+
+class Wall(Clock):
+    """The clock of one process: its monotonic time is that of all, its wall clock may be set wrongly."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        self._clock, self.wrong = clock, timedelta(0)
+
+    def now(self) -> datetime:
+        """Wall time, as somebody has set it."""
+        return self._clock.now() + self.wrong
+
+    def monotonic(self) -> float:
+        """Seconds that nobody can set."""
+        return self._clock.monotonic()
 
 
 class Died(BaseException):
@@ -40,7 +59,7 @@ def pause(seconds: float) -> Generator[float]:
 
 
 class Mortal(Lease):
-    """A lease of a process that can die; what it holds then stays held until its time is over."""
+    """A lease of a process that can die; what it holds then stays held until its time is over. Its store never waits."""
 
     def __init__(self, lease: Lease, fleet: Fleet) -> None:
         self._lease, self._fleet = lease, fleet
@@ -48,19 +67,19 @@ class Mortal(Lease):
     async def __aenter__(self) -> bool:
         """Ask the store, which may be out."""
         self._fleet.meet_outage()
-        held = await self._lease.__aenter__()
+        held = drive(self._lease.__aenter__())
         self.until = self._lease.until
         return held
 
     async def keep(self, ttl: timedelta) -> bool:
         """Ask the store, which may be out."""
         self._fleet.meet_outage()
-        return await self._lease.keep(ttl)
+        return drive(self._lease.keep(ttl))
 
     async def __aexit__(self, kind: object, error: object, trace: object) -> None:
         """Give it back, unless the process has died."""
         if kind is not Died and kind is not GeneratorExit:
-            await self._lease.__aexit__(None, None, None)
+            drive(self._lease.__aexit__(None, None, None))
 
 
 @attrs.define
@@ -83,6 +102,8 @@ class Fleet:
     crash: float = 0.0
     stall: float = 0.0
     outage: float = 0.0
+    jump: float = 0.0
+    layer: DataLayer = attrs.field(factory=Memory)
     history: list[Run] = attrs.field(factory=list)
     chance: random.Random = attrs.field(init=False)
     resource: Any = attrs.field(init=False)
@@ -93,10 +114,11 @@ class Fleet:
         self.chance = random.Random(self.seed)
         domain = Domain("fleet")
 
-        class Swept(Resource, domain=domain, data_layer=Memory()):
+        class Swept(Resource, domain=domain, data_layer=self.layer):
             id: Attr[int] = attribute(primary_key=True)
 
         Swept.__qualname__ = f"Swept{next(_NUMBERS)}"  # leases in memory outlive the test
+        domain.create_storage()
         store = Swept.__runtime__.store
         lease = store.lease
         shared = type("Shared", (type(store),), {"place": "shared", "lease": lambda _, name, ttl: Mortal(lease(name, ttl), self)})
@@ -173,13 +195,30 @@ class Fleet:
             life.close()
 
     def _life(self, number: int, restart_every: float | None) -> Generator[float]:
-        """Live as one process: wait until due, run, and so on; ends when it dies or is restarted."""
+        """Live as one process, with a clock of its own that now and then is put forward or back by up to an hour."""
+        wall, surroundings = Wall(self.clock), copy_context()
+        surroundings.run(here.set, wall)
+        life = self._work(number, restart_every)
+        try:
+            while True:
+                if self.chance.random() < self.jump:
+                    wall.wrong = timedelta(seconds=self.chance.uniform(-3600, 3600))
+                try:
+                    wait = surroundings.run(next, life)
+                except StopIteration:
+                    return
+                yield wait
+        finally:
+            surroundings.run(life.close)
+
+    def _work(self, number: int, restart_every: float | None) -> Generator[float]:
+        """Wait until due, run, and so on; ends when the process dies or is restarted."""
         job = self.worker(number)
         job.plan(lambda: None)
         ends_at = float("inf") if restart_every is None else self.now + restart_every
         while self.now < ends_at:
             assert job.due is not None
-            wait = job.due - self.clock.monotonic()
+            wait = job.due - current_clock().monotonic()
             if wait > 1e-6:
                 yield min(wait, max(ends_at - self.now, 1e-3))
                 continue

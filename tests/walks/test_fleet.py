@@ -13,7 +13,8 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 from fleet import START, Fleet  # found beside this file
 
-from resourcekit.testing import ManualClock  # below the path
+from resourcekit.data_layers import SQL, Memory  # below the path
+from resourcekit.testing import ManualClock
 
 INTERVAL = timedelta(hours=1)
 
@@ -71,6 +72,52 @@ def test_a_faulty_fleet_never_leaves_an_interval_out(seed):
         fleet.simulate(8, hours)
 
     # An outage of at most ten minutes, a dead holder's minute, and a retry after at most an interval's back-off.
+    assert max(gaps(fleet, hours)) <= 2 * 3600 + 600
+    assert [] == overlaps(fleet)
+
+
+@pytest.mark.parametrize(
+    ("layer", "seed", "hours"), [*(("memory", seed, 200) for seed in range(3)), ("sqlite", 0, 50), ("sqlite", 1, 50)]
+)
+def test_wall_clocks_that_jump_change_nothing(tmp_path, layer, seed, hours):
+    """Single workers' clocks are put forward or back by up to an hour, with all other faults: the same holds."""
+    with ManualClock(START) as clock:
+        fleet = jumping(seed, clock, tmp_path if layer == "sqlite" else None)
+        fleet.simulate(8, hours)
+
+    assert max(gaps(fleet, hours)) <= 2 * 3600 + 600
+    assert [] == overlaps(fleet)
+
+
+def jumping(seed, clock, folder=None):
+    """Return a fleet with all faults, and clocks that jump; on SQLite where a folder is given."""
+    layer = Memory() if folder is None else SQL(f"sqlite:///{folder}/fleet.db")
+    return Fleet(seed, INTERVAL, clock, crash=0.02, stall=0.01, outage=0.02, jump=0.02, layer=layer)
+
+
+@pytest.mark.parametrize("folder", [False, True], ids=["memory", "sqlite"])
+def test_a_sound_fleet_whose_clocks_jump_sweeps_once_an_interval(tmp_path, folder):
+    """Not once more: a clock that is put forward ends nobody's turn, and one that is put back keeps none."""
+    hours = 50
+    with ManualClock(START) as clock:
+        layer = SQL(f"sqlite:///{tmp_path}/fleet.db") if folder else Memory()
+        fleet = Fleet(7, INTERVAL, clock, jump=0.2, layer=layer)
+        fleet.simulate(8, hours)
+
+    assert hours - 3 <= len(fleet.history) <= hours + 1
+    assert [] == overlaps(fleet)
+    assert max(gaps(fleet, hours)) <= 3600 + 60 + 60
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(200, 220))
+def test_thousands_of_hours_of_jumping_clocks(seed):
+    """The same over 20 fleets of 1,000 hours each."""
+    hours = 1000
+    with ManualClock(START) as clock:
+        fleet = jumping(seed, clock)
+        fleet.simulate(4 + seed % 13, hours)
+
     assert max(gaps(fleet, hours)) <= 2 * 3600 + 600
     assert [] == overlaps(fleet)
 

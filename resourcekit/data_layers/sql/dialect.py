@@ -13,7 +13,8 @@ from typing import Any, Protocol
 import attrs
 import sqlalchemy as sa
 
-from resourcekit.data_layers.sql.columns import Form
+from resourcekit.data_layers.sql.columns import Form, encode_moment
+from resourcekit.flow.clock import utc_now
 
 __all__ = ["Element", "Room", "Trouble", "TroubleKind", "Wire"]
 
@@ -140,6 +141,14 @@ class Room(ABC):
     @abstractmethod
     def columns(self, link: Wire, table: str) -> dict[str, bool]:
         """Return the columns of a table by name, and whether each is part of its key; nothing where there is no table."""
+
+    def common_time(self, link: Wire) -> tuple[str, int]:
+        """Return a clock that all users of the database share, and its microseconds: here the wall clock, which has no name.
+
+        Leases are counted by it. A clock of another name was set to something else, so that what it counted is over.
+        """
+        del link
+        return "", encode_moment(utc_now())
 
     def indexes(self, link: Wire, table: str) -> frozenset[str] | None:
         """Return the names of a table's indexes; ``None`` where that cannot be told."""

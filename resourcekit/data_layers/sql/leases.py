@@ -1,4 +1,8 @@
-"""Leases: a name that at most one caller holds, kept in a small table of the same database. It knows no resource."""
+"""Leases: a name that at most one caller holds, kept in a small table of the same database. It knows no resource.
+
+They are counted by a clock that all who share the database have in common (``Room.common_time``), and that nobody sets. A
+holder's name begins with the name of that clock: what was held by another one, before the host was started, is free.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,6 @@ import sqlalchemy as sa
 
 from resourcekit.data_layers import base
 from resourcekit.data_layers.sql import storage
-from resourcekit.data_layers.sql.columns import decode_moment, encode_moment
 from resourcekit.data_layers.sql.link import Link
 from resourcekit.flow.clock import current_clock
 
@@ -21,7 +24,7 @@ _TABLE = "resourcekit_leases"
 _TAKE = (
     f"INSERT INTO {_TABLE} (name, holder, until) VALUES (?, ?, ?) "  # noqa: S608  # a constant
     "ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until "
-    f"WHERE {_TABLE}.until <= ?"
+    f"WHERE {_TABLE}.until <= ? OR substr({_TABLE}.holder, 1, ?) <> ?"
 )
 _KEEP = f"UPDATE {_TABLE} SET until = ? WHERE name = ? AND holder = ? AND until > ?"  # noqa: S608  # a constant
 _UNTIL = f"SELECT until FROM {_TABLE} WHERE name = ?"  # noqa: S608  # a constant
@@ -56,14 +59,14 @@ class Lease(base.Lease):
 
     def __init__(self, store: _Does, name: str, ttl: timedelta) -> None:
         self._store, self._name, self._ttl = store, name, ttl
-        self._holder = secrets.token_hex(16)
+        self._holder = ""
         self._holds = self._is_kept = False
 
     async def __aenter__(self) -> bool:
         """Try to take it; does not wait."""
         table = table_in(self._store.repo.metadata)
-        self._holds, until = await self._store.do(_take, table, self._name, self._holder, self._ttl)
-        self.until = None if until is None else decode_moment(until)
+        self._holds, self._holder, left = await self._store.do(_take, table, self._name, self._ttl)
+        self.until = None if left is None else current_clock().now() + left
         return self._holds
 
     async def keep(self, ttl: timedelta) -> bool:
@@ -83,18 +86,19 @@ def _microseconds(ttl: timedelta) -> int:
     return ttl // timedelta(microseconds=1)
 
 
-def _take(link: Link, table: sa.Table, name: str, holder: str, ttl: timedelta) -> tuple[bool, int | None]:
+def _take(link: Link, table: sa.Table, name: str, ttl: timedelta) -> tuple[bool, str, timedelta | None]:
+    """Return whether it is held now, by whom if so, and for how much longer by whomever."""
     storage.create(link, table)
-    now = encode_moment(current_clock().now())
-    until = now + _microseconds(ttl)
-    if link.run(_TAKE, (name, holder, until, now)) == 1:
-        return True, until
+    clock, now = link.room.common_time(link)
+    holder = clock + secrets.token_hex(16)
+    if link.run(_TAKE, (name, holder, now + _microseconds(ttl), now, len(clock), clock)) == 1:
+        return True, holder, ttl
     rows = link.fetch(_UNTIL, (name,))
-    return False, rows[0][0] if rows else None
+    return False, "", timedelta(microseconds=rows[0][0] - now) if rows else None
 
 
 def _keep(link: Link, name: str, holder: str, ttl: timedelta) -> int:
-    now = encode_moment(current_clock().now())
+    _, now = link.room.common_time(link)
     return link.run(_KEEP, (now + _microseconds(ttl), name, holder, now))
 
 

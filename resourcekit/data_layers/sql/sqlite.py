@@ -5,6 +5,7 @@ Text compares by the BINARY collation: UTF-8 byte by byte, which is the order of
 
 from __future__ import annotations
 
+import functools
 import re
 import sqlite3
 import time
@@ -16,6 +17,7 @@ from sqlalchemy.dialects import sqlite
 
 from resourcekit.data_layers.sql.columns import Form
 from resourcekit.data_layers.sql.dialect import Element, Room, Trouble, TroubleKind, Wire
+from resourcekit.flow.clock import current_clock
 
 __all__ = ["SQLiteRoom"]
 
@@ -148,6 +150,11 @@ class SQLiteRoom(Room):
         """See Room."""
         return {name: bool(key) for name, key in link.fetch("SELECT name, pk FROM pragma_table_info(?)", (table,))}
 
+    def common_time(self, link: Wire) -> tuple[str, int]:
+        """See Room; a file is used from one host, whose monotonic clock its processes share until it is started anew."""
+        boot = boot_id()
+        return (boot, int(current_clock().monotonic() * 1_000_000)) if boot else super().common_time(link)
+
     def indexes(self, link: Wire, table: str) -> frozenset[str]:
         """See Room."""
         return frozenset(name for (name,) in link.fetch("SELECT name FROM pragma_index_list(?)", (table,)))
@@ -204,6 +211,15 @@ _HINTS = {
     sqlite3.SQLITE_NOTADB: "Name a file that is an SQLite database.",
     sqlite3.SQLITE_CORRUPT: "Restore the database file from a backup.",
 }
+
+
+@functools.cache
+def boot_id() -> str:
+    """Return the name of the time since this host was started; ``""`` where it has none, as outside of Linux."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except (OSError, ValueError):
+        return ""
 
 
 def file_system(file: str, mounts: Path = Path("/proc/self/mounts")) -> str:
