@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import weakref
 from collections.abc import AsyncGenerator, Callable
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -20,6 +20,9 @@ T = TypeVar("T")
 _MOST = 8
 """Connections of one loop; each of an SQLite database has a thread."""
 
+_MOMENT = 0.1
+"""Seconds that a cancelled call waits for a connection that it began to open."""
+
 _ending: set[asyncio.Future[Any]] = set()
 """Work that goes on though its caller was cancelled; a loop itself would forget it."""
 
@@ -31,6 +34,7 @@ def _sleep(seconds: float) -> None:
 class AsyncLink(Link):
     """A connection of an async driver; work on it is plain functions, in which waiting gives way to other tasks."""
 
+    gives_way: ClassVar[bool] = True
     __slots__ = ()
     keeper: AsyncConnection
 
@@ -94,11 +98,10 @@ class LoopPool:
         try:
             return await asyncio.shield(opening)
         except BaseException:
-            if opening.done():
-                self._places.release()
-            else:
-                _ending.add(opening)
-                opening.add_done_callback(self._opened_for_nobody)
+            _ending.add(opening)
+            opening.add_done_callback(self._opened_for_nobody)
+            # It is there in a moment, and then nothing is left behind in a loop that may end right now.
+            await asyncio.wait({opening}, timeout=_MOMENT)
             raise
 
     def _opened_for_nobody(self, opening: asyncio.Future[AsyncLink]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import enum
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 import attrs
@@ -163,6 +164,10 @@ class Room(ABC):
     @abstractmethod
     def unsafe_settings(self, link: Wire) -> list[tuple[str, str, str]]:
         """Return settings that may lose data or stall: what, why and the cure of each."""
+
+    @abstractmethod
+    def unhurried(self, link: Wire) -> AbstractContextManager[None]:
+        """Return a block whose commits need not outlive a power cut: what is lost of them will be done again."""
 
     @abstractmethod
     def tidy(self, link: Wire) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from resourcekit.data_layers.sql.dialect import Room, TroubleKind
 
@@ -16,6 +16,9 @@ __all__ = ["Gauge", "Link", "Stored"]
 
 Stored = Sequence[Any]
 T = TypeVar("T")
+
+_SHORTEST, _LONGEST = 0.0005, 0.004
+"""Seconds between two attempts at a lock: the first pause, and the bound to which it grows."""
 
 
 class Gauge:
@@ -37,8 +40,10 @@ class Link:
     dbapi: what statements are run on; raw: the driver's own connection below an adapter, else the same.
     keeper: SQLAlchemy's object that owns the connection. is_guest: the connection is the user's own (see ``joined``).
     sleep: waits between two attempts at a lock; ``None`` where the driver itself does the waiting.
+    gives_way: a statement of this link may be cancelled while it runs.
     """
 
+    gives_way: ClassVar[bool] = False
     __slots__ = ("allowed", "dbapi", "gauge", "is_guest", "keeper", "raw", "room", "sleep")
 
     def __init__(
@@ -66,9 +71,10 @@ class Link:
 
     def fetch(self, sql: str, values: Stored = ()) -> list[Any]:
         """Run a statement and return its rows."""
-        if self.sleep is not None:
-            return self._patiently(self._fetch, sql, values)
-        return self._fetch(sql, values)
+        try:
+            return self._fetch(sql, values)
+        except self.room.errors as error:
+            return self._patiently(self._fetch, sql, values, error)
 
     def _fetch(self, sql: str, values: Stored) -> list[Any]:
         cursor = self.dbapi.cursor()
@@ -80,9 +86,10 @@ class Link:
 
     def run(self, sql: str, values: Stored = ()) -> int:
         """Run a statement and return the count of rows that it touched."""
-        if self.sleep is not None:
-            return self._patiently(self._run, sql, values)
-        return self._run(sql, values)
+        try:
+            return self._run(sql, values)
+        except self.room.errors as error:
+            return self._patiently(self._run, sql, values, error)
 
     def _run(self, sql: str, values: Stored) -> int:
         cursor = self.dbapi.cursor()
@@ -104,20 +111,31 @@ class Link:
         """Run ``function(link)``, many statements inside an open transaction, without giving way between them."""
         return function(self)
 
-    def cursor(self) -> Any:
-        """Return a cursor that does not load its rows before they are asked for."""
-        return self.dbapi.cursor() if self.raw is self.dbapi else self.dbapi.cursor(server_side=True)
+    def open(self, sql: str, values: Stored) -> Any:
+        """Run a statement and return a cursor that does not load its rows before they are asked for."""
+        try:
+            return self._open(sql, values)
+        except self.room.errors as error:
+            return self._patiently(self._open, sql, values, error)
 
-    def _patiently(self, attempt: Callable[[str, Stored], T], sql: str, values: Stored) -> T:
-        """Try again while others hold the lock, so that no thread of a driver sleeps with a statement it cannot drop."""
-        pause = 0.0005
+    def _open(self, sql: str, values: Stored) -> Any:
+        cursor = self.dbapi.cursor() if self.raw is self.dbapi else self.dbapi.cursor(server_side=True)
+        cursor.execute(sql, values)
+        return cursor
+
+    def _patiently(self, attempt: Callable[[str, Stored], T], sql: str, values: Stored, error: Exception) -> T:
+        """Try again while others hold the lock: often enough to get in between two of them, and until the deadline.
+
+        A driver's own waiting would look less and less often, and its thread could not be told to stop.
+        """
+        pause = _SHORTEST
         while True:
+            left = self.gauge.ends_at - time.monotonic()
+            if self.sleep is None or left <= 0 or self.room.explain(error, None).kind is not TroubleKind.BUSY:
+                raise error
+            self.sleep(min(pause, left))
+            pause = min(pause * 1.5, _LONGEST)
             try:
                 return attempt(sql, values)
-            except self.room.errors as error:
-                left = self.gauge.ends_at - time.monotonic()
-                if left <= 0 or self.room.explain(error, None).kind is not TroubleKind.BUSY:
-                    raise
-            assert self.sleep is not None
-            self.sleep(min(pause, left))
-            pause = min(pause * 1.5, 0.02)
+            except self.room.errors as again:
+                error = again

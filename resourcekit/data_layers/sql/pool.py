@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 import weakref
 
 import sqlalchemy as sa
@@ -91,7 +92,7 @@ class ThreadPool:
     def _open(self) -> Link:
         connection = self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
         connection.detach()
-        link = Link(self._room, connection.connection.dbapi_connection, connection)
+        link = Link(self._room, connection.connection.dbapi_connection, connection, sleep=time.sleep)
         try:
             self._room.open(link, self._patience)
         except BaseException:

@@ -9,6 +9,8 @@ import functools
 import re
 import sqlite3
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,13 @@ _PARTS = re.compile(r"\\.|\\$|[^\\]", re.DOTALL)
 _MARK = "resourcekit_updates"
 _STEPS = 50_000
 """Instructions of SQLite's virtual machine between two looks at the deadline; some milliseconds."""
+
+_PAGES = 4000
+"""Length of the write-ahead log at which a commit copies it, four times SQLite's own. A batch of a sweep must fit in: else
+somebody's commit just after it would do the sweep's work, and wait."""
+
+_MOMENT = 20
+"""Milliseconds for which a checkpoint waits for writers and readers to let it finish."""
 
 _CONSTRAINTS = {
     sqlite3.SQLITE_CONSTRAINT_UNIQUE: TroubleKind.UNIQUE,
@@ -111,28 +120,17 @@ class SQLiteRoom(Room):
             return
         link.raw.set_progress_handler(lambda: time.monotonic() > gauge.ends_at, _STEPS)
         link.allow(patience)
-        self._use_write_ahead_log(link, patience)
+        link.run("PRAGMA busy_timeout=0")  # the link waits, and more evenly
+        if link.fetch("PRAGMA journal_mode")[0][0] != "wal":
+            link.fetch("PRAGMA journal_mode=WAL")
         # FULL: with WAL, NORMAL may lose acknowledged commits at a power loss, and a lost revoke revives a token.
         link.run("PRAGMA synchronous=FULL")
-
-    def _use_write_ahead_log(self, link: Wire, patience: float) -> None:
-        # The switch needs the file for itself and does not wait by busy_timeout: so it is tried again.
-        pause, ends_at = 0.001, time.monotonic() + patience
-        while True:
-            try:
-                if link.fetch("PRAGMA journal_mode")[0][0] != "wal":
-                    link.fetch("PRAGMA journal_mode=WAL")
-            except sqlite3.OperationalError as error:
-                if self.explain(error, None).kind is not TroubleKind.BUSY or time.monotonic() > ends_at:
-                    raise
-            else:
-                return
-            (link.sleep or time.sleep)(pause)
-            pause = min(pause * 2, 0.05)
+        link.run(f"PRAGMA wal_autocheckpoint={_PAGES}")
 
     def allow(self, link: Wire, seconds: float) -> None:
         """See Room."""
-        link.run(f"PRAGMA busy_timeout={0 if link.sleep is not None else int(seconds * 1000)}")
+        if link.sleep is None:
+            link.run(f"PRAGMA busy_timeout={int(seconds * 1000)}")
 
     def begin(self, link: Wire) -> None:
         """See Room; a transaction that begins as a reader could not become a writer after somebody else has written."""
@@ -180,9 +178,29 @@ class SQLiteRoom(Room):
             found.append((f"the file lies on a network file system ({remote})", why, cure))
         return found
 
+    @contextmanager
+    def unhurried(self, link: Wire) -> Generator[None]:
+        """See Room; the log is written to the disk by the next commit that must stand, or when it is copied."""
+        link.run("PRAGMA synchronous=NORMAL")
+        link.run("PRAGMA wal_autocheckpoint=0")
+        try:
+            yield
+        finally:
+            if not self.is_open(link):  # else it was broken off, and the connection will be closed
+                link.run(f"PRAGMA wal_autocheckpoint={_PAGES}")
+                link.run("PRAGMA synchronous=FULL")
+
     def tidy(self, link: Wire) -> None:
-        """See Room; a passive checkpoint copies what it can and waits for nobody."""
-        link.fetch("PRAGMA wal_checkpoint(PASSIVE)")
+        """See Room; copies the write-ahead log into the database, so that it is written from its beginning again.
+
+        A passive checkpoint stops nobody. But as long as others write meanwhile something is left, and the log grows: so
+        the rest is copied under the lock, for which others wait some milliseconds.
+        """
+        _, pages, _ = link.fetch("PRAGMA wal_checkpoint(PASSIVE)")[0]
+        if pages > _PAGES // 4:
+            link.run(f"PRAGMA busy_timeout={_MOMENT}")
+            link.fetch("PRAGMA wal_checkpoint(RESTART)")
+            link.run("PRAGMA busy_timeout=0")
 
     def explain(self, error: Exception, table: sa.Table | None) -> Trouble:
         """See Room."""

@@ -62,9 +62,7 @@ def _sync(repo: Repo, level: Level | None, statement: Statement, values: list[An
 
 def _open(link: Link, seconds: float, sql: str, values: list[Any]) -> Any:
     link.allow(seconds)
-    cursor = link.cursor()
-    cursor.execute(sql, values)
-    return cursor
+    return link.open(sql, values)
 
 
 def _page(link: Link, cursor: Any, seconds: float) -> list[Any]:

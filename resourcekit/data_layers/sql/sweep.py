@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import sqlalchemy as sa
 
 from resourcekit.data_layers.base import DeleteInBatches, Params
+from resourcekit.data_layers.sql import work
 from resourcekit.data_layers.sql.expressions import Builder
 from resourcekit.data_layers.sql.link import Link
 from resourcekit.data_layers.sql.plans import Compiler, SQLPlan
@@ -22,6 +23,9 @@ _FIRST, _LEAST, _MOST = 500, 50, 100_000
 
 _GROWTH = 2.0
 """How much larger than the one before a batch may be."""
+
+_BREATH = 0.005
+"""Seconds that the lock is free before the next batch, at the least; a link that waits for it looks more often."""
 
 Key = tuple[Any, ...]
 
@@ -41,10 +45,8 @@ async def sweep(store: _Does, plan: SQLPlan, params: Params, pace: float, size: 
     low: Key | None = None
     rows = size or _FIRST
     while True:
-        began = time.perf_counter()
         high = await store.do(ranges.end, low, rows, writes=False)
-        removed = await store.do(ranges.delete, low, high)
-        took = time.perf_counter() - began
+        removed, took = await store.do(ranges.delete, low, high)
         await store.do(_tidy, writes=False)
         yield removed
         if high is None:
@@ -76,13 +78,20 @@ class _Ranges:
             built = built.where(self._beyond())
         return Statement(built, self._compiler.dialect, {}, self._compiler.resource)
 
-    def delete(self, link: Link, low: Key | None, high: Key | None) -> int:
-        """Delete what matches in the range, in one transaction of its own."""
+    def delete(self, link: Link, low: Key | None, high: Key | None) -> tuple[int, float]:
+        """Delete what matches in the range, in one transaction of its own; return how much, and how long others waited."""
         key = ("delete", low is None, high is None)
         statement = self._statement(key, self._delete, low is not None, high is not None)
         bounds = (*(low or ()), *(high or ()))
         values = statement.values(self._params)
-        return link.run(statement.sql, [*values[: len(values) - len(bounds)], *bounds])
+
+        def remove() -> tuple[int, float]:
+            began = time.perf_counter()  # the lock is held: from here on others wait
+            return link.run(statement.sql, [*values[: len(values) - len(bounds)], *bounds]), began
+
+        with link.room.unhurried(link):
+            removed, began = work.atomically(link, remove, nested=False)
+            return removed, time.perf_counter() - began
 
     def _delete(self, from_low: bool, to_high: bool) -> Statement:  # one of four shapes
         builder = Builder(self._compiler.room, self._table, self._compiler.codecs, self._compiler.resource)
@@ -108,5 +117,7 @@ class _Ranges:
 
 
 def _tidy(link: Link) -> None:
-    """Keep the write-ahead log small, without making anybody wait."""
+    """Keep the write-ahead log small, and give those who wait for the lock the time to see that it is free."""
     link.room.tidy(link)
+    assert link.sleep is not None
+    link.sleep(_BREATH)

@@ -64,7 +64,7 @@ def atomically(link: Link, work: Callable[[], T], *, nested: bool) -> T:
         raise
     except BaseException:
         # A cancelled task: its connection is thrown away. A sync one is interrupted by a signal: it can be cleaned.
-        if not nested and link.sleep is None:
+        if not nested and not link.gives_way:
             rollback(link)
         raise
     if nested:

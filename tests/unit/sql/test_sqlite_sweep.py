@@ -1,0 +1,151 @@
+"""What a sweep on SQLite leaves behind, and how others get in between."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from resourcekit import query
+from resourcekit.data_layers.base import DeleteInBatches
+from resourcekit.data_layers.sql import work
+from resourcekit.engine.drive import drive_iterator, in_colour
+from resourcekit.errors import Invalid
+from resourcekit.extending import Field, Param
+
+_KIB = 1024
+
+
+def batches(note, *, size):
+    """Sweep all rows whose number is below ten, in batches that look at so many rows."""
+    store = note.__runtime__.store
+    return store.delete_in_batches(store.compile(DeleteInBatches(Field("number") < Param("most"))), {"most": 10}, size=size)
+
+
+def log_of(repo) -> Path:
+    """Return the file of the write-ahead log."""
+    return Path(f"{repo.url.database}-wal")
+
+
+def settings(repo):
+    """Return how durable the commits of this thread's connection are, and at which length of the log it copies it."""
+    link = repo.sync_pool.take()
+    try:
+        return tuple(link.fetch(f"PRAGMA {name}")[0][0] for name in ("synchronous", "wal_autocheckpoint"))
+    finally:
+        repo.sync_pool.put(link)
+
+
+def fill(note, count):
+    """Write so many rows, in pages of their own as far as that goes."""
+    note.write.bulk([{"key": f"{number:05d}" + "k" * 90, "text": f"{number:05d}" + "t" * 90} for number in range(count)])
+
+
+def test_the_log_does_not_grow_with_the_sweep(repo, declare):
+    """A batch finds the log copied, and writes it from its beginning; so does a writer beside the sweep."""
+    note = declare(repo)
+    fill(note, 6000)
+    with closing(sqlite3.connect(repo.url.database)) as other:
+        other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        sizes = []
+        for number, _ in enumerate(drive_iterator(batches(note, size=100))):
+            with other:
+                other.execute("INSERT INTO notes (key, number) VALUES (?, 10)", (f"other {number}",))
+            sizes.append(log_of(repo).stat().st_size)
+
+    assert 61 == len(sizes)
+    assert max(sizes) < 300 * _KIB
+
+
+def test_a_reader_that_stays_stops_no_sweep(repo, declare):
+    """While somebody reads an old moment the log cannot be written anew; the sweep goes on without waiting for it."""
+    note = declare(repo)
+    fill(note, 6000)
+    with closing(sqlite3.connect(repo.url.database, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM notes").fetchone()
+        removed = sum(drive_iterator(batches(note, size=1000)))
+        seen = reader.execute("SELECT count(*) FROM notes").fetchone()[0]
+
+    assert 6000 == removed
+    assert 6000 == seen
+
+
+def test_commits_beside_a_sweep_stay_durable(repo, declare):
+    """Only a sweep's own deletes may be lost at a power cut; what the same thread writes in between may not."""
+    note = declare(repo)
+    fill(note, 200)
+    before = settings(repo)
+    between = {settings(repo) for _ in drive_iterator(batches(note, size=50))}
+
+    assert (2, 4000) == before
+    assert {before} == between
+
+
+def test_a_sweep_that_fails_leaves_the_connection_as_it_was(repo, declare):
+    """Where the database refuses a batch, nothing of it is done, and later commits of that connection are durable again."""
+    note = declare(repo)
+    fill(note, 200)
+    before = settings(repo)
+    with closing(sqlite3.connect(repo.url.database)) as other:
+        refuse = "BEGIN SELECT RAISE(ABORT, 'refused'); END"
+        other.execute(f"CREATE TRIGGER stop BEFORE DELETE ON notes WHEN OLD.key LIKE '00120%' {refuse}")
+    with pytest.raises(Invalid):
+        sum(drive_iterator(batches(note, size=50)))
+
+    assert 100 == query(note).count()
+    assert before == settings(repo)
+
+
+def test_an_async_sweep_leaves_the_connection_as_it_was(repo, declare):
+    """The same in tasks, whose connections pass from one to the next."""
+    note = declare(repo)
+    fill(note, 200)
+
+    async def sweep():
+        pool = repo.async_pools.here()
+        seen = []
+        async for _ in batches(note, size=50):
+            link = await pool.take()
+            seen.append(await link.work(work.fetch, "PRAGMA synchronous", ()))
+            await pool.put(link)
+        return seen
+
+    assert {((2,),)} == {tuple(each) for each in asyncio.run(in_colour(sweep()))}
+
+
+def test_who_waits_for_the_lock_looks_often(repo, declare):
+    """Between two looks at a lock lie at most four milliseconds: less than a sweep leaves it free between two batches."""
+    note = declare(repo)
+    note.write(key="a")
+    link, pauses = repo.sync_pool.take(), []
+    with closing(sqlite3.connect(repo.url.database, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+
+        def sleep(seconds):
+            pauses.append(seconds)
+            if len(pauses) == 50:
+                other.execute("COMMIT")
+
+        link.sleep = sleep
+        link.allow(60.0)
+        assert 1 == link.run("UPDATE notes SET number = 1")
+    repo.sync_pool.put_back(link)
+
+    assert 50 == len(pauses)
+    assert max(pauses) <= 0.004
+
+
+def test_a_sweep_breathes_between_its_batches(repo, declare):
+    """After each batch the lock is free for five milliseconds, at the least."""
+    note = declare(repo)
+    fill(note, 200)
+    link, pauses = repo.sync_pool.take(), []
+    link.sleep = pauses.append
+    repo.sync_pool.put(link)
+    count = len(list(drive_iterator(batches(note, size=50))))
+
+    assert [0.005] * count == pauses
