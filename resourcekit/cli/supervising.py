@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
+from collections.abc import Callable
 from datetime import datetime
 from queue import SimpleQueue
 
@@ -37,23 +38,40 @@ def supervise(context: click.Context, app: str, *, stop_timeout: float) -> None:
     page = Page()
     # The lines below tell the same; without a handler, failures would be on standard error a second time.
     logger("supervisor").addHandler(logging.NullHandler())
-    supervisor = Supervisor(app, on_run=lambda status: page.line(_line(status), "red" if status.last_error else ""))
-    # A SimpleQueue, because its put may interrupt its get; an Event would deadlock there.
-    signals: SimpleQueue[int] = SimpleQueue()
-    former = {number: signal.signal(number, lambda got, _frame: signals.put(got)) for number in (signal.SIGINT, signal.SIGTERM)}
+    # From the outset: as the first process of a container it would ignore a signal that comes while APP is imported.
+    signals, restore = _listen()
     try:
+        supervisor = Supervisor(app, on_run=lambda status: page.line(_line(status), "red" if status.last_error else ""))
         supervisor.start()
         for status in supervisor.status():
             page.line(f"{_name(status)}: every {status.interval}, first at {_shown(status.next_due)}")
         page.line("Supervising; Ctrl-C ends it.", "dim")
         number = signals.get()
     finally:
-        for each, handler in former.items():
-            signal.signal(each, handler)
+        restore()
     page.line(f"{signal.Signals(number).name}: stopping")
     all_ended = supervisor.stop(stop_timeout)
     page.line("Stopped." if all_ended else f"Stopped; a run that did not end within {stop_timeout:g} s was left behind.")
     context.exit(int(not all_ended))
+
+
+def _listen() -> tuple[SimpleQueue[int], Callable[[], None]]:
+    """Return where the first signal arrives, and what lets signals do again what they did before; the first one does so, too."""
+    # A SimpleQueue, because its put may interrupt its get; an Event would deadlock there.
+    signals: SimpleQueue[int] = SimpleQueue()
+
+    def restore() -> None:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+    def arrive(number: int, _frame: object) -> None:
+        restore()
+        signals.put(number)
+
+    former = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in former:
+        signal.signal(number, arrive)
+    return signals, restore
 
 
 def _name(status: ServiceStatus) -> str:
