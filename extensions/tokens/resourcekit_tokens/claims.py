@@ -195,7 +195,7 @@ def _is_usual(payload: Mapping[str, Any], rules: ClaimRules) -> bool:
     subject, purpose = get(rules.subject_claim, "-"), get(rules.purpose_claim, "-")
     try:
         text = jti + family + issuer + subject + purpose
-    except TypeError:
+    except (TypeError, OverflowError):  # the latter from a number of 400 digits and a fraction
         return False
     # The sum of five JSON values is text only if each is; and if all are short enough together, each is.
     if type(text) is not str or len(text) > _SHORT or not text.isascii() or "\x00" in text:
