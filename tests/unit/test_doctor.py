@@ -96,7 +96,9 @@ def test_findings_of_checks_and_stores_carry_their_resource():
     layer = Sound(found=(finding(id="XX002"),))
     found = doctor(declare(layer=layer, checks=[check([finding(), finding(resource="Other")])]))
 
-    assert {("XX002", "test_doctor.Ticket"), ("XX001", "test_doctor.Ticket"), ("XX001", "Other")} == {(one.id, one.resource) for one in found}
+    assert {("XX002", "test_doctor.Ticket"), ("XX001", "test_doctor.Ticket"), ("XX001", "Other")} == {
+        (one.id, one.resource) for one in found
+    }
 
 
 def test_the_gravest_come_first_and_each_once():
