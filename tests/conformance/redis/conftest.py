@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Callable, Iterator
 
 import pytest
+import redis
 
 from resourcekit.data_layers import Redis
 from tests.support import valkey
@@ -56,10 +57,23 @@ def own_valkey(tmp_path) -> Iterator[Callable[..., valkey.Valkey]]:
         server.stop()
 
 
+@pytest.fixture(scope="session")
+def tags() -> Iterator[set[str]]:
+    """The tags that tests use on the machine's own server; what they leave there is removed at the end."""
+    used: set[str] = set()
+    yield used
+    if used and (url := valkey.machine_url()) is not None:
+        with redis.Redis.from_url(url) as client:
+            for key in client.scan_iter(match="{test-*", count=10_000):
+                if key[1:].partition(b"}")[0].decode() in used:
+                    client.unlink(key)
+
+
 @pytest.fixture(params=["redis", "valkey", "cluster"])
-def redis_layer(request) -> Callable[[], Redis]:
+def redis_layer(request, tags) -> Callable[[], Redis]:
     """A function that makes a layer on each kind of server; those of one test share a tag."""
     tag = f"test-{secrets.token_hex(6)}"
+    tags.add(tag)
     if request.param == "redis":
         url = valkey.machine_url()
         if url is None:
