@@ -119,7 +119,7 @@ UNSTORABLE = {"word": st.sampled_from(["a\x00", "\ud800"]), "number": st.sampled
 """Refused by every layer when a record is made; what else is wrong with a call decides what is told of it."""
 
 inputs = st.fixed_dictionaries(
-    {"code": st.sampled_from(["a", "b", "c", "d"])},
+    {"code": st.sampled_from(["a", "b", "aa", "a%"])},
     optional={name: value | UNSTORABLE.get(name, value) for name, value in VALUES.items() if name != "code"},
 )
 changes = st.fixed_dictionaries({}, optional=VALUES)
@@ -167,7 +167,7 @@ def declare(domain: Domain, layer: Any, name: str) -> Any:
 @st.composite
 def conditions(draw: Any) -> Any:
     """A condition over the attributes: comparisons, sets, patterns, sums, combined."""
-    kind = draw(st.sampled_from(["compare", "compare", "in", "none", "like", "sum", "and", "or", "not"]))
+    kind = draw(st.sampled_from(["compare", "compare", "in", "none", "like", "like", "sum", "and", "or", "not"]))
     name = draw(st.sampled_from(SORTED))
     match kind:
         case "compare":
@@ -364,7 +364,7 @@ def test_a_whole_float_stays_a_float(name, tmp_path):
 
 _CHECKS = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
 TestSideBySide = SideBySide.TestCase
-TestSideBySide.settings = settings(max_examples=30, stateful_step_count=20, deadline=None, suppress_health_check=_CHECKS)
+TestSideBySide.settings = settings(max_examples=50, stateful_step_count=20, deadline=None, suppress_health_check=_CHECKS)
 
 
 @pytest.mark.slow
