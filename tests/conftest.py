@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import pytest
 from resourcekit import Domain
 from resourcekit.data_layers import SQL, Memory
 from resourcekit_tokens import JWT, TokenRecord, TokenResource
+from tests.support.databases import MISSING, shared
 
 SECRET = "a-secret-for-tests-that-is-long-enough-for-every-hash-there-is-0123456789"
 
@@ -24,9 +27,35 @@ def layer(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Any]:
     return lambda: SQL(f"sqlite:///{tmp_path}/test.db", table=f"table_{next(tables)}")
 
 
+SERVERS = [pytest.param(name, marks=pytest.mark.slow) for name in ("postgresql", "mariadb")]
+
+
+@pytest.fixture(params=["memory", "sqlite", *SERVERS])
+def any_layer(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Any]:
+    """The same on servers, too, where slow tests run."""
+    tables = iter(range(1000))
+    if request.param == "memory":
+        return Memory
+    if request.param == "sqlite":
+        return lambda: SQL(f"sqlite:///{tmp_path}/test.db", table=f"table_{next(tables)}")
+    url, name = shared(request.param).url, secrets.token_hex(6)
+    return lambda: SQL(url, table=f"test_{name}_{next(tables)}")
+
+
 @pytest.fixture
 def declare(layer: Callable[[], Any]) -> Callable[..., Any]:
     """A function that declares a token resource with keys (``keys=False``: without), its storage made."""
+    return declaring(layer)
+
+
+@pytest.fixture
+def declare_anywhere(any_layer: Callable[[], Any]) -> Callable[..., Any]:
+    """The same on servers, too, where slow tests run."""
+    return declaring(any_layer)
+
+
+def declaring(layer: Callable[[], Any]) -> Callable[..., Any]:
+    """Return a function that declares token resources, each on a layer of its own."""
     kept: list[Any] = []
 
     def make(*, keys: bool = True, **options: Any) -> Any:
@@ -43,3 +72,16 @@ def declare(layer: Callable[[], Any]) -> Callable[..., Any]:
         return Token
 
     return make
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say at the end what could not run because a server is missing, and why."""
+    missing: defaultdict[str, int] = defaultdict(int)
+    for report in terminalreporter.getreports("skipped"):
+        reason = report.longrepr[2].removeprefix("Skipped: ") if isinstance(report.longrepr, tuple) else ""
+        if reason.startswith(MISSING) or reason.endswith("is missing"):
+            missing[reason.removeprefix(MISSING)] += 1
+    if missing:
+        terminalreporter.section("could not run")
+    for reason, count in sorted(missing.items()):
+        terminalreporter.line(f"{count} tests: {reason}")

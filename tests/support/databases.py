@@ -23,7 +23,7 @@ from sqlalchemy.engine import URL, make_url
 
 from tests.support.postgres import started_from_a_wheel
 
-__all__ = ["KINDS", "MISSING", "Database", "run_sql", "scratch", "server_url"]
+__all__ = ["KINDS", "MISSING", "Database", "connect", "run_sql", "scratch", "server_url", "shared"]
 
 KINDS = ("sqlite", "postgresql", "mariadb")
 
@@ -51,14 +51,18 @@ class Database:
 
 def run_sql(url: str, sql: str) -> list[Any]:
     """Run a statement on a connection that is opened for it, and return its rows."""
-    place = make_url(url)
-    connection = _connect(place)
+    connection = connect(url)
     try:
         cursor = connection.cursor()
         cursor.execute(sql)
         return list(cursor.fetchall()) if cursor.description else []
     finally:
         connection.close()
+
+
+def connect(url: str) -> Any:
+    """Return a connection of the test's own, which commits each statement by itself."""
+    return _connect(make_url(url))
 
 
 def _connect(url: URL) -> Any:
@@ -123,18 +127,26 @@ def _place_of_the_run(kind: str) -> str:
     return make_url(server).set(database=name).render_as_string(hide_password=False)
 
 
+def shared(kind: str) -> Database:
+    """Return the database that all tests of a run share, where an empty one for each would take too long.
+
+    Whoever uses it gives its tables names of their own. Skips the test where there is no server, and fails it under CI.
+    """
+    try:
+        return Database(kind, _place_of_the_run(kind))
+    except LookupError as missing:
+        if os.environ.get("CI"):
+            pytest.fail(f"{MISSING}{missing}")
+        pytest.skip(f"{MISSING}{missing}")
+
+
 @contextmanager
 def scratch(kind: str, folder: Path) -> Iterator[Database]:
     """Yield an empty database of a kind; skips the test where there is no server, and fails it under CI."""
     if kind == "sqlite":
         yield Database(kind, f"sqlite:///{folder}/test.db")
         return
-    try:
-        place = make_url(_place_of_the_run(kind))
-    except LookupError as missing:
-        if os.environ.get("CI"):
-            pytest.fail(f"{MISSING}{missing}")
-        pytest.skip(f"{MISSING}{missing}")
+    place = make_url(shared(kind).url)
     name = f"{place.database}_{next(_numbers)}"
     if kind == "postgresql":
         made, removed = f"CREATE SCHEMA {name}", f"DROP SCHEMA {name} CASCADE"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from types import TracebackType
@@ -13,7 +15,7 @@ from resourcekit.data_layers.sql.calls import bounded, level_of, seconds_left, s
 from resourcekit.data_layers.sql.failures import as_ours
 from resourcekit.data_layers.sql.link import Link
 from resourcekit.data_layers.sql.repo import Repo
-from resourcekit.data_layers.sql.transaction import Level, Root, ambient
+from resourcekit.data_layers.sql.transaction import SPOILT, Level, Root, ambient
 from resourcekit.errors import DataLayerError
 from resourcekit.flow.context import Colour, ambient_context, colour
 
@@ -47,20 +49,21 @@ class Block(AbstractAsyncContextManager[Level]):
 
     def _begin(self) -> Link:
         pool = self._repo.sync_pool
-        seconds = seconds_left(self._repo)
         try:
-            link = pool.take()
+            while True:
+                seconds = seconds_left(self._repo)
+                link = pool.take(seconds)
+                try:
+                    _begin_within(link, seconds)
+                except BaseException as error:
+                    lost = _is_lost(link, error)
+                    pool.put_back(link)
+                    if not lost:  # else it died unnoticed, and nothing was sent that could stand
+                        raise
+                else:
+                    return link
         except Exception as error:
             raise as_ours(error, self._repo.room) from None
-        try:
-            link.allow(seconds)
-            work.begin(link)
-        except BaseException as error:
-            pool.put_back(link)
-            if isinstance(error, Exception):
-                raise as_ours(error, self._repo.room) from None
-            raise
-        return link
 
     async def _begin_async(self) -> AsyncLink:
         seconds = seconds_left(self._repo)
@@ -69,13 +72,17 @@ class Block(AbstractAsyncContextManager[Level]):
 
             async def start() -> AsyncLink:
                 await stack.enter_async_context(pool.writing)
-                link = await pool.take()
-                try:
-                    await link.work(_begin_within, seconds)
-                except BaseException as error:
-                    await pool.put(link, broken=not isinstance(error, Exception) or link.room.is_open(link))
-                    raise
-                return link
+                while True:
+                    link = await pool.take()
+                    try:
+                        await link.work(_begin_within, seconds)
+                    except BaseException as error:
+                        lost = _is_lost(link, error)
+                        await pool.put(link, broken=lost or not isinstance(error, Exception) or link.room.is_open(link))
+                        if not lost:
+                            raise
+                    else:
+                        return link
 
             try:
                 link: AsyncLink = await bounded(seconds, start)
@@ -104,23 +111,25 @@ class Block(AbstractAsyncContextManager[Level]):
 
     async def _end_savepoint(self, level: Level, outer: Level, *, keep: bool) -> None:
         root = level.root
-        if root.home is not self._repo.home or root.reason:
+        if root.home is not self._repo.home or root.reason or (keep and root.is_spoilt):
             if keep:
-                raise DataLayerError(root.reason)
+                raise DataLayerError(root.reason or SPOILT)
             return
         seconds = max(ambient_context().remaining(self._repo.seconds), 0.1)
-        if not keep:
-            await _say(root, f"ROLLBACK TO SAVEPOINT {level.savepoint}", seconds)
-        await _say(root, f"RELEASE SAVEPOINT {level.savepoint}", seconds)
         if keep:
+            await _say(root, f"RELEASE SAVEPOINT {level.savepoint}", seconds)
             outer.functions.extend(level.functions)
+            return
+        with contextlib.suppress(DataLayerError):  # why it is taken back says more; the transaction is lost then
+            await _say(root, f"ROLLBACK TO SAVEPOINT {level.savepoint}", seconds)
+            root.is_spoilt = False
+            await _say(root, f"RELEASE SAVEPOINT {level.savepoint}", seconds)
 
     def _end(self, root: Root, *, keep: bool) -> None:
         link, pool = root.link, self._repo.sync_pool
         # A transaction that is asked to end gets some time for it even when the call's own is over.
-        link.allow(max(ambient_context().remaining(self._repo.seconds), 0.1))
         try:
-            _finish(link, root, keep)
+            _finish(link, root, keep, max(ambient_context().remaining(self._repo.seconds), 0.1))
         except Exception as error:
             raise as_ours(error, link.room) from None
         finally:
@@ -133,12 +142,21 @@ class Block(AbstractAsyncContextManager[Level]):
             broken = True
             try:
                 if not (root.reason and not keep):
-                    await bounded(seconds, link.work, _finish, root, keep)
-                    broken = link.room.is_open(link)
+                    await bounded(seconds, link.work, _finish, root, keep, seconds, holder=root)
+                    broken = link.room.is_open(link) or link.room.is_broken(link)
             except Exception as error:
                 raise as_ours(error, link.room) from None
             finally:
                 await self._repo.async_pools.here().put(link, broken=broken)
+
+
+def _is_lost(link: Link, error: BaseException) -> bool:
+    return isinstance(error, Exception) and link.room.is_broken(link)
+
+
+def _run_within(link: Link, sql: str, seconds: float) -> int:
+    link.allow(seconds)
+    return link.run(sql)
 
 
 def _begin_within(link: Link, seconds: float) -> None:
@@ -146,23 +164,26 @@ def _begin_within(link: Link, seconds: float) -> None:
     work.begin(link)
 
 
-def _finish(link: Link, root: Root, keep: bool) -> None:  # passed through run_sync
-    if root.reason and keep:
-        raise DataLayerError(root.reason)
-    if keep:
+def _finish(link: Link, root: Root, keep: bool, seconds: float) -> None:  # passed through run_sync
+    link.gauge.ends_at = time.monotonic() + seconds
+    if keep and not root.reason and not root.is_spoilt:
         work.commit(link)
-    else:
-        work.rollback(link)
+        return
+    work.rollback(link)
+    if keep:
+        raise DataLayerError(root.reason or SPOILT)
 
 
 async def _say(root: Root, sql: str, seconds: float) -> None:
     link = root.link
     try:
         if isinstance(link, AsyncLink):
-            await bounded(seconds, link.work, work.run, sql, ())
+            await bounded(seconds, link.work, _run_within, sql, seconds)
         else:
             link.allow(seconds)
             link.run(sql)
     except Exception as error:
         see_whether_lost(root)
         raise as_ours(error, link.room) from None
+    finally:
+        link.let_go()

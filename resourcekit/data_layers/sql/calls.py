@@ -6,20 +6,25 @@ Errors come out as the driver raises them; whoever asked knows the table, and tu
 from __future__ import annotations
 
 import asyncio
+import random
+import time
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
-from resourcekit.data_layers.sql.async_pool import AsyncLink
-from resourcekit.data_layers.sql.failures import too_late
+from resourcekit.data_layers.sql.async_pool import AsyncLink, LoopPool
+from resourcekit.data_layers.sql.dialect import TroubleKind
+from resourcekit.data_layers.sql.failures import AtCommit, too_late, unknown_outcome
 from resourcekit.data_layers.sql.link import Link
 from resourcekit.data_layers.sql.repo import Repo
 from resourcekit.data_layers.sql.transaction import Level, Root, ambient, open_level
 from resourcekit.flow.context import ambient_context
 
-__all__ = ["bounded", "level_of", "perform", "perform_async", "seconds_left"]
+__all__ = ["bounded", "level_of", "perform", "perform_async", "seconds_left", "see_whether_lost"]
 
 T = TypeVar("T")
 _LOST = "the database ended this transaction after an error; leave the block, and run it again as a whole"
+_SHORTEST, _LONGEST = 0.002, 0.1
+"""Bounds of the pause before work is repeated, in seconds; its length is random, so that rivals part."""
 
 
 def seconds_left(repo: Repo) -> float:
@@ -35,8 +40,11 @@ def level_of(repo: Repo) -> Level | None:
     return open_level(repo, repo.home) if ambient.get() else None
 
 
-def perform(repo: Repo, work: Callable[..., T], *args: Any) -> T:
-    """Run ``work(link, *args)`` in this thread: in the open transaction, else on the thread's own connection."""
+# Sync
+
+
+def perform(repo: Repo, work: Callable[..., T], *args: Any, writes: bool = True) -> T:
+    """Run ``work(link, *args)`` in this thread: in the open transaction, else on a connection of its own."""
     level = open_level(repo, repo.home) if ambient.get() else None
     seconds = ambient_context().remaining(repo.seconds)
     if seconds <= 0:
@@ -44,15 +52,74 @@ def perform(repo: Repo, work: Callable[..., T], *args: Any) -> T:
     if level is not None:
         return _perform_in(level.root, seconds, work, args)
     pool = repo.sync_pool
-    link = pool.take()
+    link = pool.take(seconds)
+    link.at_stake = writes
     try:
         link.allow(seconds)
         result = work(link, *args)
-    except BaseException:
+    except BaseException as error:
+        raised = _as_seen(link, error)
         pool.put_back(link)
-        raise
-    pool.put(link)
-    return result
+        if not (repo.room.is_server and isinstance(error, Exception)):
+            raise raised from None
+    else:
+        pool.put(link)
+        return result
+    return _perform_again(repo, raised, work, args, writes)
+
+
+def _perform_again(repo: Repo, error: BaseException, work: Callable[..., T], args: tuple[Any, ...], writes: bool) -> T:
+    """Repeat what was given up in favour of somebody else, and once what was lost and is safe to repeat."""
+    pauses = _Pauses(repo, writes)
+    while True:
+        pause = pauses.before_another(error)
+        if pause is None:
+            raise error
+        time.sleep(pause)
+        pool = repo.sync_pool
+        seconds = seconds_left(repo)
+        link = pool.take(seconds)
+        link.at_stake = writes
+        try:
+            link.allow(seconds)
+            result = work(link, *args)
+        except BaseException as again:
+            error = _as_seen(link, again)
+            pool.put_back(link)
+            if not isinstance(again, Exception):
+                raise
+        else:
+            pool.put(link)
+            return result
+
+
+class _Pauses:
+    """Whether work that failed outside of a transaction is repeated, and after which pause."""
+
+    def __init__(self, repo: Repo, writes: bool) -> None:
+        self._repo, self._writes = repo, writes
+        self._pause, self._was_lost = _SHORTEST, False
+
+    def before_another(self, error: BaseException) -> float | None:
+        """Return the seconds to wait; ``None`` where the error must be raised."""
+        if not isinstance(error, self._repo.room.errors):
+            return None
+        kind = self._repo.room.explain(error, None).kind
+        if kind is TroubleKind.LOST and not self._writes and not self._was_lost:
+            self._was_lost = True
+            return 0.0
+        if kind is not TroubleKind.CONFLICT:
+            return None
+        pause = random.uniform(self._pause / 2, self._pause)  # noqa: S311  # parts rivals, keeps no secret
+        self._pause = min(self._pause * 2, _LONGEST)
+        return pause if pause < ambient_context().remaining(self._repo.seconds) else None
+
+
+def _as_seen(link: Link, error: BaseException) -> BaseException:
+    """Return the error; marked, where what was sent would have been committed, and no answer came."""
+    if link.at_stake and link.unanswered and isinstance(error, Exception) and not isinstance(error, AtCommit):
+        return AtCommit(error)
+    return error
 
 
 def _perform_in(root: Root, seconds: float, work: Callable[..., T], args: tuple[Any, ...]) -> T:
@@ -63,12 +130,19 @@ def _perform_in(root: Root, seconds: float, work: Callable[..., T], args: tuple[
     except Exception:
         see_whether_lost(root)
         raise
+    finally:
+        link.let_go()
 
 
 def see_whether_lost(root: Root) -> None:
-    """Remember it if the database has rolled the transaction back by itself."""
-    if not root.link.room.is_open(root.link):
+    """Remember it if the transaction has ended by itself, or can only be rolled back."""
+    link, room = root.link, root.link.room
+    if room.is_broken(link) or not room.is_open(link):
         root.lose(_LOST)
+    root.is_spoilt = room.is_spoilt(link)
+
+
+# Async
 
 
 async def perform_async(repo: Repo, work: Callable[..., T], *args: Any, writes: bool = True) -> T:
@@ -77,44 +151,70 @@ async def perform_async(repo: Repo, work: Callable[..., T], *args: Any, writes: 
     seconds = seconds_left(repo)
     if level is not None:
         return await _perform_in_async(level.root, seconds, work, args)
-    return await bounded(seconds, _perform_alone, repo, seconds, work, args, writes)
+    attempts = _Attempts(repo, work, args, writes)
+    return await bounded(seconds, attempts.run, holder=attempts)
 
 
-async def bounded(seconds: float, function: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T:
-    """Await ``function(*args)`` for so long; raises Timeout afterwards."""
+class _Holds(Protocol):
+    """Something that has a connection, or has none yet."""
+
+    link: Any
+
+
+async def bounded(seconds: float, function: Callable[..., Coroutine[Any, Any, T]], *args: Any, holder: _Holds | None = None) -> T:
+    """Await ``function(*args)`` for so long.
+
+    Raises Timeout afterwards; OutcomeUnknown where the holder's connection had been sent what commits.
+    """
     limit = asyncio.timeout(seconds)
     try:
         async with limit:
             return await function(*args)
     except TimeoutError:
-        if limit.expired():
-            raise too_late() from None
-        raise
+        if not limit.expired():
+            raise
+        link = None if holder is None else holder.link
+        raise (unknown_outcome() if link is not None and link.at_stake and link.unanswered else too_late()) from None
 
 
-async def _perform_alone(
-    repo: Repo, seconds: float, work: Callable[..., T], args: tuple[Any, ...], writes: bool
-) -> T:  # passed through ``bounded``
-    pool = repo.async_pools.here()
-    if not writes:
-        return await _perform_on(repo, seconds, work, args)
-    async with pool.writing:
-        return await _perform_on(repo, seconds, work, args)
+class _Attempts(Generic[T]):
+    """Work in a task, outside of a transaction, until it is done or must not be repeated.
 
+    link: the connection in use.
+    """
 
-async def _perform_on(repo: Repo, seconds: float, work: Callable[..., T], args: tuple[Any, ...]) -> T:
-    pool = repo.async_pools.here()
-    broken = True
-    link = await pool.take()
-    try:
-        result: T = await link.work(_allowed, seconds, work, args)
-        broken = False
-    except Exception:
-        broken = link.room.is_open(link)
-        raise
-    finally:
-        await pool.put(link, broken=broken)
-    return result
+    def __init__(self, repo: Repo, work: Callable[..., T], args: tuple[Any, ...], writes: bool) -> None:
+        self._repo, self._work, self._args, self._writes = repo, work, args, writes
+        self.link: AsyncLink | None = None
+
+    async def run(self) -> T:
+        """Do the work and return what it returns."""
+        pool, pauses = self._repo.async_pools.here(), _Pauses(self._repo, self._writes)
+        while True:
+            try:
+                if not self._writes:
+                    return await self._once(pool)
+                async with pool.writing:
+                    return await self._once(pool)
+            except Exception as error:
+                pause = pauses.before_another(error) if self._repo.room.is_server else None
+                if pause is None:
+                    raise
+            await asyncio.sleep(pause)
+
+    async def _once(self, pool: LoopPool) -> T:
+        broken = True
+        link = self.link = await pool.take()
+        link.at_stake = self._writes
+        try:
+            result: T = await link.work(_allowed, seconds_left(self._repo), self._work, self._args)
+            broken = False
+        except Exception as error:
+            broken = link.room.is_open(link) or link.room.is_broken(link)
+            raise _as_seen(link, error) from None
+        finally:
+            await pool.put(link, broken=broken)
+        return result
 
 
 def _allowed(link: Link, seconds: float, work: Callable[..., T], args: tuple[Any, ...]) -> T:
@@ -133,4 +233,6 @@ async def _perform_in_async(root: Root, seconds: float, work: Callable[..., T], 
     except BaseException:
         root.lose(_LOST)
         raise
+    finally:
+        link.let_go()
     return result

@@ -36,7 +36,20 @@ from resourcekit.data_layers.sql.decimals import decode_decimal, encode_decimal
 from resourcekit.data_layers.unstorable import NoneGiven, Unstorable
 from resourcekit.declarations.value_type import Kind, ValueType
 
-__all__ = ["BOOLEAN", "DURATION", "DYNAMIC", "FLOAT", "INTEGER", "MOMENT", "STRING", "Codec", "Family", "Form", "codec_for"]
+__all__ = [
+    "BOOLEAN",
+    "DURATION",
+    "DYNAMIC",
+    "FLOAT",
+    "INTEGER",
+    "MOMENT",
+    "STRING",
+    "Codec",
+    "Family",
+    "Form",
+    "at_most",
+    "codec_for",
+]
 
 
 class Form(enum.Enum):
@@ -71,7 +84,7 @@ class Codec:
 
     encode: refuses ``None`` (NoneGiven) and what cannot be kept (Unstorable); decode: ``None`` where nothing is to do.
     ordered: stored forms sort as values do. summed: ``+`` and ``-`` may be computed by the database.
-    members: of an enum, whose members sort as their values do.
+    members: of an enum, whose members sort as their values do. width: the most characters or bytes of a stored form.
     """
 
     form: Form
@@ -81,6 +94,7 @@ class Codec:
     ordered: bool = True
     summed: bool = False
     members: type[enum.Enum] | None = None
+    width: int | None = None
 
 
 _INT_MOST = 2**63 - 1
@@ -120,7 +134,8 @@ def _encode_integer(value: Any) -> Any:
         raise Unstorable("must be a finite number")
     if not -_INT_MOST - 1 <= value <= _INT_MOST:
         raise Unstorable("must fit in 64 bits")
-    return value
+    # A float that is a whole number becomes one: compared with a column of whole numbers it must be exact.
+    return value if isinstance(value, float) and not value.is_integer() else int(value)
 
 
 def _encode_float(value: Any) -> Any:
@@ -218,7 +233,8 @@ def _enum_codec(members: type[enum.Enum]) -> Codec:
     def decode(name: str) -> enum.Enum:
         return members[name]  # not its __getitem__, which members that are texts have themselves
 
-    return Codec(Form.TEXT, Family.NAME, encode, decode, ordered=False, members=members)
+    width = max(map(len, members.__members__), default=1)
+    return Codec(Form.TEXT, Family.NAME, encode, decode, ordered=False, members=members, width=width)
 
 
 def _encode_dynamic(value: Any) -> Any:
@@ -240,10 +256,10 @@ DURATION = Codec(Form.INTEGER, Family.DURATION, _encode_duration, _decode_durati
 DYNAMIC = Codec(Form.TEXT, Family.ANY, _encode_dynamic)
 """For a value whose place says nothing of its type: goes by the value itself."""
 
-_DATE = Codec(Form.TEXT, Family.DATE, _encode_date, dt.date.fromisoformat)
-_TIME = Codec(Form.TEXT, Family.TIME, _encode_time, dt.time.fromisoformat)
+_DATE = Codec(Form.TEXT, Family.DATE, _encode_date, dt.date.fromisoformat, width=10)
+_TIME = Codec(Form.TEXT, Family.TIME, _encode_time, dt.time.fromisoformat, width=15)
 _DECIMAL = Codec(Form.TEXT, Family.DECIMAL, encode_decimal, decode_decimal)
-_UUID = Codec(Form.BLOB, Family.UUID, _encode_uuid, _decode_uuid)
+_UUID = Codec(Form.BLOB, Family.UUID, _encode_uuid, _decode_uuid, width=16)
 _BYTES = Codec(Form.BLOB, Family.BYTES, _encode_bytes)
 
 _BY_KIND = {
@@ -273,11 +289,27 @@ _BY_PYTHON: tuple[tuple[Any, Codec], ...] = (
 _LITERALS = {str: STRING, int: INTEGER, bool: BOOLEAN}
 
 
+def at_most(codec: Codec, length: int | None) -> Codec:
+    """Return a codec that refuses stored forms of more code points, or bytes, than a column takes."""
+    if length is None:
+        return codec
+    encode, unit = codec.encode, "bytes" if codec.form is Form.BLOB else "characters"
+
+    def within(value: Any) -> Any:
+        stored = encode(value)
+        if len(stored) > length:
+            raise Unstorable(f"must have at most {length} {unit}")
+        return stored
+
+    return attrs.evolve(codec, encode=within)
+
+
 def codec_for(value_type: ValueType) -> Codec:
     """Return the codec for values of this type."""
     kind = value_type.kind
     if kind is Kind.LITERAL:
-        return _LITERALS[value_type.python]
+        codec = _LITERALS[value_type.python]
+        return attrs.evolve(codec, width=max(map(len, value_type.options))) if codec is STRING else codec
     if kind is Kind.ENUM:
         return _enum_codec(value_type.python)
     if kind in (Kind.LIST, Kind.MAP, Kind.ANY):

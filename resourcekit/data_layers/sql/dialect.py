@@ -5,19 +5,22 @@ The rest of this folder is written once, against this class; adding a database m
 
 from __future__ import annotations
 
+import contextlib
 import enum
+import functools
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 import attrs
 import sqlalchemy as sa
+from sqlalchemy.engine import URL
 
-from resourcekit.data_layers.sql.columns import Form, encode_moment
-from resourcekit.flow.clock import utc_now
+from resourcekit.data_layers.sql.columns import Codec, Form
+from resourcekit.flow.result import Outcome
 
-__all__ = ["Element", "Room", "Trouble", "TroubleKind", "Wire"]
+__all__ = ["Conflict", "CursorReader", "Element", "Place", "Reader", "Room", "TooLate", "Trouble", "TroubleKind", "Wire"]
 
 Element = sa.ColumnElement[Any]
 
@@ -30,6 +33,8 @@ class Wire(Protocol):
     gauge: Any
     sleep: Any
     is_guest: bool
+    prefix: str
+    room: Any
 
     def allow(self, seconds: float) -> None:
         """Bound the next statements by a time from now."""
@@ -43,16 +48,22 @@ class Wire(Protocol):
         ...
 
 
+class TooLate(Exception):  # becomes Timeout where the call is known
+    """The deadline passed before a statement was sent."""
+
+
 class TroubleKind(enum.Enum):
     """What a driver's error means to us."""
 
     BUSY = "others hold the lock, and nothing was done"
+    CONFLICT = "given up in favour of another transaction, and nothing was done"
     INTERRUPTED = "stopped by its deadline"
     UNIQUE = "a unique value is taken"
     NOT_NULL = "a value is missing"
     UNSTORABLE = "a value does not fit its column"
     NO_STORAGE = "a table or a column is missing"
-    LOST = "the answer is unknown"
+    SILENT = "no answer came by the deadline"
+    LOST = "the connection ended before an answer came"
     DOWN = "the database cannot serve"
 
 
@@ -65,35 +76,143 @@ class Trouble:
     hint: str = ""
 
 
+@attrs.frozen
+class Place:
+    """Where a column stands. unique: in the primary key or in an identity; indexed: in any of these, or in an index.
+
+    length: the most code points (of text) or bytes that its values may have; ``None`` where nothing says.
+    """
+
+    form: Form
+    unique: bool = False
+    indexed: bool = False
+    length: int | None = None
+
+
+@attrs.frozen(eq=False)
+class Conflict:
+    """What an insert does where a row with the same ``target`` is there: nothing where ``set`` is ``None``."""
+
+    target: tuple[str, ...]
+    set: Mapping[str, Any] | None = None
+    where: Element | None = None
+
+
+class Reader(Protocol):
+    """The rows of one statement, a page at a time."""
+
+    def page(self, rows: int) -> list[Any]:
+        """Return the next rows; none at the end."""
+        ...
+
+    def close(self, *, done: bool) -> None:
+        """Let go of what the database holds for it. done: all rows were taken."""
+
+
+class CursorReader:
+    """Rows from a driver's cursor that takes them from the database as they are asked for."""
+
+    def __init__(self, cursor: Any) -> None:
+        self._cursor = cursor
+
+    def page(self, rows: int) -> list[Any]:
+        """See Reader."""
+        return list(self._cursor.fetchmany(rows))
+
+    def close(self, *, done: bool) -> None:
+        """See Reader."""
+        self._cursor.close()
+
+
 class Room(ABC):
     """What one database does its own way."""
 
     name: str
-    """SQLAlchemy's name of the dialect."""
+    """What it is called in URLs, and in texts."""
+
+    also: tuple[str, ...] = ()
+    """Other names that it has in URLs."""
 
     drivers: tuple[str, str]
     """Driver names for a sync and for an async engine, as they stand in a URL."""
 
+    packages: tuple[str, ...] = ()
+    """Modules that must be installed, and the extra of resourcekit that brings them."""
+
+    extra: str = ""
+
     talkative: tuple[str, ...] = ()
     """Loggers of drivers that write the values of statements into their lines."""
-
-    errors: tuple[type[Exception], ...]
-    """What the drivers raise."""
 
     greatest: str
     """Name of the function that returns the largest of its arguments."""
 
+    is_server: bool = True
+    """Connections serve any thread, and are looked at before they are used; writers need not wait in line here."""
+
+    spoils: bool = False
+    """An error takes the whole transaction along, unless a savepoint stands before it."""
+
+    sums_exactly: bool = True
+    """SUM of 64-bit numbers may be larger than 64 bits."""
+
+    returns_updates: bool = True
+    """UPDATE has RETURNING."""
+
+    sweeps_pages: bool = False
+    """Rows lie in pages, in no order of any key."""
+
+    empty_bytes: str = "x''"
+    """No bytes, as a literal."""
+
+    # Statements
+
+    @functools.cached_property
+    def errors(self) -> tuple[type[Exception], ...]:
+        """What the drivers raise."""
+        raise NotImplementedError
+
+    @functools.cached_property
+    def dialect(self) -> sa.Dialect:
+        """What statements are compiled for, with placeholders by position; both drivers take the same text."""
+        raise NotImplementedError
+
+    def settle(self, url: URL) -> URL:
+        """Return a URL with all that is needed to know the database again. Raises DeclarationError for a wrong one."""
+        return url
+
+    def connect_args(self, seconds: float) -> dict[str, Any]:
+        """Return what a sync driver is told besides the URL, so that connecting ends."""
+        return {}
+
     @abstractmethod
-    def column_type(self, form: Form, *, keyed: bool, length: int | None) -> sa.types.TypeEngine[Any]:
-        """Return the column type for a form. keyed: the column is part of a key or an index; length: in code points."""
+    def column_type(self, place: Place) -> sa.types.TypeEngine[Any]:
+        """Return the column type for a place."""
 
     @abstractmethod
     def table_options(self) -> dict[str, Any]:
         """Return keyword arguments for ``sa.Table``."""
 
-    @abstractmethod
-    def index_options(self, where: Element) -> dict[str, Any]:
+    def places(self, codecs: Mapping[str, Codec], lengths: Mapping[str, int | None], groups: Sequence[Any]) -> dict[str, Place]:
+        """Return where each column stands. groups: pairs of fields and whether they are unique together."""
+        unique = {field for fields, is_unique in groups if is_unique for field in fields}
+        indexed = {field for fields, _ in groups for field in fields}
+        return {
+            name: Place(codec.form, name in unique, name in indexed, codec.width or lengths[name])
+            for name, codec in codecs.items()
+        }
+
+    def index_options(self, fields: Sequence[str], places: Mapping[str, Place]) -> dict[str, Any]:
+        """Return keyword arguments for an ``sa.Index`` that is not unique."""
+        return {}
+
+    def partial_index(self, where: Element) -> dict[str, Any]:
         """Return keyword arguments for an ``sa.Index`` over a part of a table; none where that cannot be had."""
+        return {}
+
+    def longest(self, place: Place) -> int | None:
+        """Return the most code points or bytes that a column takes, where the database would cut or refuse longer ones."""
+        return None
 
     @abstractmethod
     def like(self, text: Element, pattern: Element) -> Element:
@@ -103,75 +222,138 @@ class Room(ABC):
     def pattern(self, pattern: str) -> str:
         r"""Turn a pattern of ours (``%``, ``_``, ``\``) into one for ``like``."""
 
-    @abstractmethod
-    def order(self, element: Element, *, descending: bool) -> sa.UnaryExpression[Any]:
+    def concat(self, left: Element, right: Element) -> Element:
+        """Return two texts as one."""
+        return left.op("||")(right)
+
+    def as_number(self, test: Element) -> Element:
+        """Return a test that is never NULL as 0 or 1."""
+        return sa.case((test, sa.literal_column("1")), else_=sa.literal_column("0"))
+
+    def order(self, element: Element, *, descending: bool, nullable: bool) -> sa.UnaryExpression[Any]:
         """Return a sort key for which NULL is smaller than every value."""
+        return element.desc() if descending else element.asc()
+
+    def beyond(self, keys: Sequence[sa.Column[Any]], bounds: Sequence[Element]) -> Element:
+        """Return "comes after these values in the order of the key"."""
+        return keys[0] > bounds[0] if len(keys) == 1 else sa.tuple_(*keys) > sa.tuple_(*bounds)
 
     @abstractmethod
-    def insert(self, table: sa.Table) -> Any:
-        """Return an insert that can meet conflicts: with ``excluded``, ``on_conflict_do_update`` and ``..._nothing``."""
+    def insert(self, table: sa.Table, values: Mapping[str, Element], *, meets: bool) -> Any:
+        """Return an insert of one row. meets: it is told what to do in a conflict."""
 
     @abstractmethod
-    def mark_update(self, where: Element | None) -> Element | None:
-        """Return the condition of a conflict's update, changed so that ``was_update`` can tell afterwards."""
+    def incoming(self, insert: Any) -> Any:
+        """Return the columns of the row that met a conflict."""
 
     @abstractmethod
-    def was_update(self, link: Wire) -> bool:
-        """Say whether the upsert that returned a row just now found one there; asked once after each."""
+    def on_conflict(self, insert: Any, conflict: Conflict) -> Any:
+        """Return the insert with what it does in a conflict."""
+
+    def mark(self, conflict: Conflict) -> Element | None:
+        """Return what the statement must return last for ``outcome`` to know what happened, if anything."""
+        return None
+
+    @abstractmethod
+    def outcome(self, link: Wire, table: sa.Table, count: int, row: Any) -> Outcome | tuple[str, ...]:
+        """Say what the insert that ran just now did, asked once after each; or which unique columns were in its way.
+
+        row: what it returned, ``None`` where it returned nothing; with the mark at its end, where there is one.
+        """
+
+    sends_many: bool = False
+    """``send_many`` sends upserts of many rows in one go."""
+
+    def send_many(self, link: Wire, sql: str, rows: Sequence[Sequence[Any]], *, returns: bool) -> list[tuple[int, list[Any]]]:
+        """Run a statement for each row without waiting in between; return the count, and the rows, that each one gave."""
+        raise NotImplementedError
+
+    @abstractmethod
+    def read(self, link: Wire, sql: str, values: Sequence[Any], *, alone: bool) -> Reader:
+        """Run a query whose rows are taken a page at a time. alone: nothing else uses the connection meanwhile."""
+
+    # Connections
+
+    def raw(self, fairy: Any) -> Any:
+        """Return the driver's own connection below SQLAlchemy's adapter of an async driver."""
+        return fairy.driver_connection
 
     @abstractmethod
     def open(self, link: Wire, patience: float) -> None:
         """Prepare a fresh connection; may take ``patience`` seconds."""
 
+    def leave(self, link: Wire) -> None:  # noqa: B027  # nothing to do, unless a room says otherwise
+        """Give a connection of the user's own back as it was before ``open``."""
+
     @abstractmethod
-    def allow(self, link: Wire, seconds: float) -> None:
-        """Bound the next statements of a connection by a time from now."""
+    def commits_alone(self, link: Wire) -> bool:
+        """Say whether a connection of the user's own commits each statement by itself."""
+
+    @abstractmethod
+    def allow(self, link: Wire, seconds: float, known: float) -> float:
+        """Bound the next statements on the server's side too; returns the bound that is set now. known: the one before."""
 
     @abstractmethod
     def begin(self, link: Wire) -> None:
         """Begin a transaction that will write."""
 
+    def began_by_itself(self, link: Wire) -> bool:
+        """Say whether the driver begins a transaction of the user's own connection at its first statement."""
+        return True
+
     @abstractmethod
     def is_open(self, link: Wire) -> bool:
-        """Say whether a transaction is still open on the connection: some errors end it."""
+        """Say whether a transaction is still open on the connection, and can be ended by a statement."""
 
     @abstractmethod
-    def interrupt(self, link: Wire) -> None:
+    def is_broken(self, link: Wire) -> bool:
+        """Say whether nothing more can be said on the connection."""
+
+    def is_fresh(self, link: Wire) -> bool:
+        """Say whether a connection that nobody used for a while can still be used; asks nobody."""
+        return True
+
+    def failed(self, link: Wire, error: Exception) -> None:  # noqa: B027  # nothing to do, unless a room says otherwise
+        """Take note of what an error did to the connection."""
+
+    def is_spoilt(self, link: Wire) -> bool:
+        """Say whether the open transaction can only be rolled back."""
+        return False
+
+    def interrupt(self, link: Wire) -> None:  # noqa: B027  # nothing to do, unless a room says otherwise
         """Stop a running statement from another thread."""
 
+    # Storage
+
     @abstractmethod
-    def columns(self, link: Wire, table: str) -> dict[str, bool]:
+    def columns(self, link: Wire, table: sa.Table) -> dict[str, bool]:
         """Return the columns of a table by name, and whether each is part of its key; nothing where there is no table."""
 
-    def common_time(self, link: Wire) -> tuple[str, int]:
-        """Return a clock that all users of the database share, and its microseconds: here the wall clock, which has no name.
-
-        Leases are counted by it. A clock of another name was set to something else, so that what it counted is over.
-        """
-        del link
-        return "", encode_moment(utc_now())
-
-    def indexes(self, link: Wire, table: str) -> frozenset[str] | None:
-        """Return the names of a table's indexes; ``None`` where that cannot be told."""
-        del link, table
-        return None
-
-    def foreign_orders(self, link: Wire, table: str) -> dict[str, str]:
-        """Return the columns of keys and indexes that compare text otherwise than by code point, with their collation."""
-        del link, table
-        return {}
+    @abstractmethod
+    def indexes(self, link: Wire, table: sa.Table) -> set[str]:
+        """Return the names of a table's indexes."""
 
     @abstractmethod
-    def unsafe_settings(self, link: Wire) -> list[tuple[str, str, str]]:
+    def foreign_orders(self, link: Wire, table: sa.Table) -> dict[str, str]:
+        """Return the columns of keys and indexes that compare text otherwise than by code point, with their collation."""
+
+    def alone(self, link: Wire) -> AbstractContextManager[None]:
+        """Return a block, inside of the transaction that makes storage, that only one process at a time enters."""
+        return contextlib.nullcontext()
+
+    definitions_commit: bool = False
+    """CREATE TABLE commits the open transaction."""
+
+    @abstractmethod
+    def unsafe_settings(self, link: Wire, table: sa.Table) -> list[tuple[str, str, str]]:
         """Return settings that may lose data or stall: what, why and the cure of each."""
 
-    @abstractmethod
-    def unhurried(self, link: Wire) -> AbstractContextManager[None]:
-        """Return a block whose commits need not outlive a power cut: what is lost of them will be done again."""
-
-    @abstractmethod
-    def tidy(self, link: Wire) -> None:
+    def tidy(self, link: Wire) -> None:  # noqa: B027  # nothing to do, unless a room says otherwise
         """Do what a sweep owes the database between two batches, without making anybody wait."""
+
+    def clock(self) -> str:
+        """Return a query for the microseconds since 1970 by the server's clock; empty where that is this host's."""
+        return ""
 
     @abstractmethod
     def explain(self, error: Exception, table: sa.Table | None) -> Trouble:

@@ -30,6 +30,7 @@ NOW = "now()"
 _ORDERS: dict[str, Callable[[Any, Any], Any]] = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 _SUMS: dict[str, Callable[[Any, Any], Any]] = {"+": operator.add, "-": operator.sub, "*": operator.mul}
 _FALSE = sa.literal_column("0", sa.Integer)
+_TYPES: dict[Family, Any] = {Family.NUMBER: sa.Numeric(), Family.TEXT: sa.Text()}
 
 
 @attrs.frozen(eq=False)
@@ -104,7 +105,7 @@ class Builder:
                 chosen = sa.case((self.test(when), one.element), else_=other.element)
                 return Built(chosen, one.codec or other.codec, one.nullable or other.nullable, one.field or other.field)
             case ex.Compare() | ex.In() | ex.IsNone() | ex.Like() | ex.And() | ex.Or() | ex.Not():
-                return Built(self.test(node, exact=True), BOOLEAN, nullable=False)
+                return Built(self.room.as_number(self.test(node, exact=True)), BOOLEAN, nullable=False)
             case _:
                 raise UnsupportedExpression(type(node).__name__)
 
@@ -116,7 +117,7 @@ class Builder:
             )
         return Built(column, self.codecs[name], nullable=bool(self.table.c[name].nullable), field=name)
 
-    def bind(self, bind: Bind) -> Element:
+    def bind(self, bind: Bind, codec: Codec | None = None) -> Element:
         """Add a placeholder."""
         if self.is_fixed:
             if bind.param or not isinstance(bind.constant, (str, int, float)):
@@ -124,11 +125,13 @@ class Builder:
             return sa.literal(bind.constant)
         key = f"b{len(self.binds)}"
         self.binds[key] = bind
-        return sa.bindparam(key)
+        # A number is never cast to the type of what it meets: 2.5 is not 2.
+        kind = None if codec is None else _TYPES.get(codec.family)
+        return sa.bindparam(key, type_=kind)
 
     def place(self, name: str) -> Element:
         """Add a placeholder for the value that a row to be inserted has for an attribute."""
-        return self.bind(Bind("", self.codecs[name].encode, name))
+        return self.bind(Bind("", self.codecs[name].encode, name), self.codecs[name])
 
     @staticmethod
     def value_of(codec: Codec, field: str = "") -> Built:
@@ -137,7 +140,7 @@ class Builder:
 
     def _bound(self, bind: Bind, codec: Codec) -> Built:
         # Never NULL: a None is part of the shape, and asks for another statement (see ``plans``).
-        return Built(self.bind(bind), codec, nullable=False, field=bind.field)
+        return Built(self.bind(bind, codec), codec, nullable=False, field=bind.field)
 
     def alike(self, nodes: Sequence[Expression], like: Built | None = None) -> list[Built]:
         """Build nodes whose values meet each other: those that have a type of their own tell the others."""
@@ -152,7 +155,9 @@ class Builder:
     def _arithmetic(self, node: ex.Arithmetic) -> Built:
         left, right = self._operands(node)
         codec = _sum_codec(node.op, left.codec, right.codec)
-        element = left.element.op("||")(right.element) if codec is STRING else _SUMS[node.op](left.element, right.element)
+        element = (
+            self.room.concat(left.element, right.element) if codec is STRING else _SUMS[node.op](left.element, right.element)
+        )
         return Built(element, codec, left.nullable or right.nullable)
 
     def _operands(self, node: ex.Arithmetic) -> tuple[Built, Built]:
@@ -199,7 +204,9 @@ class Builder:
             case ex.Not(part):
                 return sa.not_(self.test(part, exact=True))
             case ex.IsNone(operand):
-                return self.value(operand).element.is_(None)
+                built = self.value(operand)
+                # A value of the statement's own is never NULL (see ``_bound``), and has no type that a test for it could name.
+                return sa.false() if _is_untyped(operand) and built.codec is not None else built.element.is_(None)
             case ex.Compare():
                 return self._compare(node, exact=exact)
             case ex.In(operand, options):
@@ -215,7 +222,7 @@ class Builder:
         if built.codec.family is Family.NUMBER:
             test = built.element != sa.literal_column("0")
         elif built.codec.family in (Family.TEXT, Family.BYTES):
-            test = built.element != sa.literal_column("''" if built.codec.family is Family.TEXT else "x''")
+            test = built.element != sa.literal_column("''" if built.codec.family is Family.TEXT else self.room.empty_bytes)
         else:
             raise UnsupportedExpression("this value is neither true nor false in the database")
         return _exactly(test) if exact and built.nullable else test
@@ -235,9 +242,12 @@ class Builder:
             raise UnsupportedExpression("these values have no order in the database")
         return built.element
 
-    def sort_key(self, node: Expression) -> Element:
+    def sort_key(self, node: Expression, *, descending: bool) -> sa.UnaryExpression[Any]:
         """Build what rows are sorted by; members of an enum sort as their values do."""
         built = self.value(node)
+        return self.room.order(self._sortable(built), descending=descending, nullable=built.nullable)
+
+    def _sortable(self, built: Built) -> Element:
         if built.codec is None or built.codec.ordered:
             return built.element
         if built.codec.members is None:
@@ -294,7 +304,7 @@ def _field_of(like: Built | None) -> str:
 
 
 def _exactly(test: Element) -> Element:
-    return sa.func.coalesce(sa.type_coerce(test, sa.Integer), _FALSE) != _FALSE
+    return sa.type_coerce(test, sa.Boolean).is_(sa.true())
 
 
 def _equality(op: str, left: Built, right: Built, *, exact: bool) -> Element:

@@ -7,11 +7,12 @@ from typing import Any
 
 from resourcekit.data_layers.base import Insert, Params, Plan, Row
 from resourcekit.data_layers.sql.columns import FLOAT, Family
-from resourcekit.data_layers.sql.link import Stored
+from resourcekit.data_layers.sql.failures import identity_of
+from resourcekit.data_layers.sql.link import Link, Stored
 from resourcekit.data_layers.sql.plans import Compiler, SQLPlan
 from resourcekit.data_layers.sql.work import Written
 from resourcekit.data_layers.unstorable import NoneGiven, Unstorable
-from resourcekit.errors import FieldFinding, Invalid, NotNull
+from resourcekit.errors import FieldFinding, Invalid, NotNull, UniqueViolation
 from resourcekit.flow.result import Outcome, WriteFailure, WriteResult
 from resourcekit.resource_info import ResourceInfo
 
@@ -24,10 +25,10 @@ Prepared = Stored | Exception
 class RowWriter(Plan):
     """A compiled insert.
 
-    returns: the statement gives the row back, as it is after a conflict. is_plain: no conflict is foreseen.
+    returns: the statement gives something back. is_plain: no conflict is foreseen.
     """
 
-    __slots__ = ("_fields", "_info", "_plan", "is_plain", "returns")
+    __slots__ = ("_compiler", "_fields", "_gives_row", "_info", "_plan", "is_plain", "returns")
 
     operation: Insert
 
@@ -35,10 +36,13 @@ class RowWriter(Plan):
         super().__init__(operation)
         conflict = operation.on_conflict
         self.is_plain = conflict is None
-        self.returns = conflict is not None and conflict.action == "update" and operation.returning
-        self._plan, self._info = SQLPlan(operation, compiler), info
+        self._plan, self._info, self._compiler = SQLPlan(operation, compiler), info, compiler
+        self._gives_row = conflict is not None and conflict.action == "update" and operation.returning
+        self.returns = self._plan.statement.returns
         self._fields = tuple(
-            (name, codec, info.attributes[name].allow_none) for name, codec in compiler.codecs.items() if name in operation.fields
+            (name, compiler.written(name), info.attributes[name].allow_none)
+            for name in compiler.codecs
+            if name in operation.fields
         )
 
     def prepared(self, rows: Sequence[Row], params: Params) -> tuple[str, list[Prepared]]:
@@ -66,6 +70,17 @@ class RowWriter(Plan):
         stored.extend(rest)
         return stored
 
+    def judge(self, link: Link, count: int, row: Any) -> Written:
+        """Say what became of a row; once after each."""
+        if self.is_plain:
+            return Written(Outcome.INSERTED)
+        table = self._compiler.table
+        told = self._compiler.room.outcome(link, table, count, row)
+        if isinstance(told, Outcome):
+            return Written(told, row if self._gives_row else None)
+        violation = UniqueViolation(*identity_of(told, self._info), resource=self._info.name)
+        return Written(Outcome.FAILED, error=violation)
+
     def result(
         self,
         rows: Sequence[Row],
@@ -79,12 +94,11 @@ class RowWriter(Plan):
         kept: list[Row] = []
         done = iter(written)
         for index, (row, stored) in enumerate(zip(rows, prepared, strict=True)):
-            one = Written(error=stored) if isinstance(stored, Exception) else next(done)
-            outcome = _outcome(one)
-            outcomes.append(outcome)
+            one = Written(Outcome.FAILED, error=stored) if isinstance(stored, Exception) else next(done)
+            outcomes.append(one.outcome)
             if one.error is not None:
                 failures.append(WriteFailure(index, as_ours(one.error)))
-            elif outcome is not Outcome.SKIPPED and self.operation.returning and not isinstance(stored, Exception):
+            elif one.outcome is not Outcome.SKIPPED and self.operation.returning and not isinstance(stored, Exception):
                 kept.append(self._plan.statement.rows([one.row])[0] if one.row is not None else self._as_kept(row, stored))
         count = sum(outcome in (Outcome.INSERTED, Outcome.UPDATED) for outcome in outcomes)
         return WriteResult(count, tuple(kept), tuple(outcomes), tuple(failures))
@@ -102,11 +116,3 @@ class RowWriter(Plan):
             else:
                 kept[name] = row[name] if codec.family is Family.TEXT else value
         return kept
-
-
-def _outcome(written: Written) -> Outcome:
-    if written.error is not None:
-        return Outcome.FAILED
-    if written.count == 0:
-        return Outcome.SKIPPED
-    return Outcome.UPDATED if written.was_update else Outcome.INSERTED

@@ -65,6 +65,7 @@ class joined:  # noqa: N801  # a context manager, named as it is used: with join
         ambient.set(self._before)
         for level in self._levels:
             level.root.is_over = True
+            level.root.link.room.leave(level.root.link)
 
     def __enter__(self) -> None:
         """Join."""
@@ -74,7 +75,7 @@ class joined:  # noqa: N801  # a context manager, named as it is used: with join
             msg = "use async with for an async session or connection"
             raise InvalidArgument(msg)
         connection = given.connection() if isinstance(given, Session) else given
-        _begin(connection)
+        _begin(connection, repos)
         link = Link(repos[0].room, connection.connection.dbapi_connection, connection, is_guest=True)
         _prepare(link, repos[0])
         self._open(link, connection, repos)
@@ -91,7 +92,7 @@ class joined:  # noqa: N801  # a context manager, named as it is used: with join
             msg = "use with for a sync session or connection"
             raise InvalidArgument(msg)
         keeper = await given.connection() if isinstance(given, AsyncSession) else given
-        await keeper.run_sync(_begin)
+        await keeper.run_sync(_begin, repos)
         link = await keeper.run_sync(lambda connection: AsyncLink.of(repos[0].room, keeper, connection, is_guest=True))
         await link.work(_prepare, repos[0])
         self._open(link, keeper.sync_connection or _none(), repos)
@@ -106,16 +107,26 @@ def _none() -> sa.Connection:
     raise InvalidArgument(msg)
 
 
-def _begin(connection: sa.Connection) -> None:
+def _begin(connection: sa.Connection, repos: list[Repo]) -> None:
     """Let SQLAlchemy know of the transaction: where it had begun none, its commit would do nothing."""
+    for repo in repos:
+        if connection.dialect.name not in (repo.room.name, *repo.room.also):
+            msg = f"the connection is one to {connection.dialect.name}, and the resource is kept in {repo.room.name}"
+            raise InvalidArgument(msg)
     if not connection.in_transaction():
         connection.begin()
 
 
 def _prepare(link: Link, repo: Repo) -> None:
-    repo.room.open(link, repo.seconds)
-    if not repo.room.is_open(link):
-        work.begin(link)  # sqlite3 would begin only at the first write, and a savepoint alone would commit by itself
+    room = repo.room
+    if room.commits_alone(link):
+        msg = "the connection commits each statement by itself (AUTOCOMMIT), so nothing can be part of its transaction"
+        raise InvalidArgument(msg)
+    room.open(link, repo.seconds)
+    if not room.began_by_itself(link):
+        work.begin(link)
+    link.gauge.in_transaction = True
+    link.let_go()
 
 
 def _after(connection: sa.Connection, functions: list[list[Any]], *, is_async: bool) -> None:

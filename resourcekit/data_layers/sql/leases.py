@@ -1,106 +1,127 @@
-"""Leases: a name that at most one caller holds, kept in a small table of the same database. It knows no resource.
-
-They are counted by a clock that all who share the database have in common (``Room.common_time``), and that nobody sets. A
-holder's name begins with the name of that clock: what was held by another one, before the host was started, is free.
-"""
+"""Leases: a name that at most one caller holds, kept as records of a small resource in the same database."""
 
 from __future__ import annotations
 
 import secrets
-from datetime import timedelta
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Protocol
 
-import sqlalchemy as sa
-
-from resourcekit.data_layers import base
-from resourcekit.data_layers.sql import storage
-from resourcekit.data_layers.sql.link import Link
+from resourcekit.data_layers.base import Delete, Insert, OnConflict, Operation, Params, Plan, Row, Select, Update
+from resourcekit.data_layers.base import Lease as PortLease
+from resourcekit.declarations.attribute import Attribute, Constraints
+from resourcekit.declarations.value_type import read_annotation
+from resourcekit.dsl.origin import Origin
 from resourcekit.flow.clock import current_clock
+from resourcekit.flow.expression import Existing, Field, Incoming, Param, all_of
+from resourcekit.flow.result import WriteResult
+from resourcekit.resource_info import ResourceInfo
 
-__all__ = ["Lease", "table_in"]
+__all__ = ["LEASE", "Lease"]
 
-_TABLE = "resourcekit_leases"
-_TAKE = (
-    f"INSERT INTO {_TABLE} (name, holder, until) VALUES (?, ?, ?) "  # noqa: S608  # a constant
-    "ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until "
-    f"WHERE {_TABLE}.until <= ? OR substr({_TABLE}.holder, 1, ?) <> ?"
+
+def _attribute(name: str, annotation: Any, **more: Any) -> Attribute:
+    return Attribute(name=name, type=read_annotation(annotation), **more)
+
+
+LEASE = ResourceInfo(
+    name="Lease",
+    module=__name__,
+    origin=Origin(),
+    entities=(
+        _attribute("name", str, primary_key=True, constraints=Constraints(max_length=255)),
+        _attribute("holder", str, constraints=Constraints(max_length=32)),
+        _attribute("until", datetime),
+    ),
+    extensions={},
+    options={},
+    persisted={},
+    functions={},
+    history={},
 )
-_KEEP = f"UPDATE {_TABLE} SET until = ? WHERE name = ? AND holder = ? AND until > ?"  # noqa: S608  # a constant
-_UNTIL = f"SELECT until FROM {_TABLE} WHERE name = ?"  # noqa: S608  # a constant
-_GIVE = f"DELETE FROM {_TABLE} WHERE name = ? AND holder = ?"  # noqa: S608  # a constant
+"""The resource whose records are leases."""
+
+_FREE = OnConflict(
+    ("name",), set={"holder": Incoming("holder"), "until": Incoming("until")}, where=Existing("until") <= Param("now")
+)
+_NAMED = Field("name") == Param("name")
+_OURS = all_of(_NAMED, Field("holder") == Param("holder"))
+_KEPT = Update(all_of(_OURS, Field("until") > Param("now")), {"until": Param("until")})
 
 
-class _Does(Protocol):
-    """What a lease needs of a store."""
+class _Keeps(Protocol):
+    """What a lease needs of the store of leases."""
 
-    repo: Any
+    async def create_storage_once(self) -> None:
+        """Make the table where it is missing."""
 
-    async def do(self, function: Any, *args: Any, writes: bool = True) -> Any:
-        """Run a function on a connection."""
+    async def now(self) -> datetime:
+        """Return the database's clock."""
+        ...
+
+    def compile(self, operation: Operation) -> Plan:
+        """Compile an operation."""
+        ...
+
+    async def insert(self, plan: Plan, rows: Sequence[Row], params: Params) -> WriteResult:
+        """Insert rows."""
+        ...
+
+    async def update(self, plan: Plan, params: Params) -> WriteResult:
+        """Update rows."""
+        ...
+
+    async def delete(self, plan: Plan, params: Params) -> WriteResult:
+        """Delete rows."""
+        ...
+
+    async def select(self, plan: Plan, params: Params) -> Sequence[Row]:
+        """Select rows."""
+        ...
 
 
-def table_in(metadata: sa.MetaData) -> sa.Table:
-    """Return the table of leases in a metadata, added where it is missing."""
-    if _TABLE in metadata.tables:
-        return metadata.tables[_TABLE]
-    return sa.Table(
-        _TABLE,
-        metadata,
-        sa.Column("name", sa.Text, primary_key=True),
-        sa.Column("holder", sa.Text, nullable=False),
-        sa.Column("until", sa.BigInteger, nullable=False),
-        sqlite_with_rowid=False,
-    )
+def _here(ttl: timedelta) -> datetime:
+    """Return when a time is over by the clock of this call; records are kept by the database's."""
+    return current_clock().now() + ttl
 
 
-class Lease(base.Lease):
+class Lease(PortLease):
     """See the port."""
 
-    def __init__(self, store: _Does, name: str, ttl: timedelta) -> None:
+    def __init__(self, store: _Keeps, name: str, ttl: timedelta) -> None:
         self._store, self._name, self._ttl = store, name, ttl
         self._holder = ""
         self._holds = self._is_kept = False
 
     async def __aenter__(self) -> bool:
-        """Try to take it; does not wait."""
-        table = table_in(self._store.repo.metadata)
-        self._holds, self._holder, left = await self._store.do(_take, table, self._name, self._ttl)
-        self.until = None if left is None else current_clock().now() + left
+        """Try to take it; does not wait for whoever holds it."""
+        await self._store.create_storage_once()
+        now = await self._store.now()
+        plan = self._store.compile(Insert(("name", "holder", "until"), _FREE, returning=False))
+        row = {"name": self._name, "holder": self._holder, "until": now + self._ttl}
+        result = await self._store.insert(plan, [row], {"now": now})
+        for failure in result.failures:
+            raise failure.error
+        self._holds = result.count == 1
+        self.until = _here(self._ttl) if self._holds else await self._free_at(now)
         return self._holds
+
+    async def _free_at(self, now: datetime) -> datetime | None:
+        plan = self._store.compile(Select(_NAMED, fields=("until",)))
+        rows = await self._store.select(plan, {"name": self._name})
+        return _here(rows[0]["until"] - now) if rows else None
 
     async def keep(self, ttl: timedelta) -> bool:
         """See the port."""
-        if await self._store.do(_keep, self._name, self._holder, ttl):
-            self._is_kept, self.until = True, current_clock().now() + ttl
-            return True
-        return False
+        now = await self._store.now()
+        params = {"name": self._name, "holder": self._holder, "now": now, "until": now + ttl}
+        if (await self._store.update(self._store.compile(_KEPT), params)).count == 0:
+            return False
+        self._is_kept, self.until = True, _here(ttl)
+        return True
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Give it back, if it is still ours and was not to be kept."""
         if self._holds and not self._is_kept:
-            await self._store.do(_give, self._name, self._holder)
-
-
-def _microseconds(ttl: timedelta) -> int:
-    return ttl // timedelta(microseconds=1)
-
-
-def _take(link: Link, table: sa.Table, name: str, ttl: timedelta) -> tuple[bool, str, timedelta | None]:
-    """Return whether it is held now, by whom if so, and for how much longer by whomever."""
-    storage.create(link, table)
-    clock, now = link.room.common_time(link)
-    holder = clock + secrets.token_hex(16)
-    if link.run(_TAKE, (name, holder, now + _microseconds(ttl), now, len(clock), clock)) == 1:
-        return True, holder, ttl
-    rows = link.fetch(_UNTIL, (name,))
-    return False, "", timedelta(microseconds=rows[0][0] - now) if rows else None
-
-
-def _keep(link: Link, name: str, holder: str, ttl: timedelta) -> int:
-    _, now = link.room.common_time(link)
-    return link.run(_KEEP, (now + _microseconds(ttl), name, holder, now))
-
-
-def _give(link: Link, name: str, holder: str) -> int:
-    return link.run(_GIVE, (name, holder))
+            await self._store.delete(self._store.compile(Delete(_OURS)), {"name": self._name, "holder": self._holder})

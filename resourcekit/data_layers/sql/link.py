@@ -6,6 +6,8 @@ async call they run inside SQLAlchemy's ``run_sync``, over its adapter of an asy
 
 from __future__ import annotations
 
+import contextlib
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, TypeVar
@@ -25,13 +27,20 @@ class Gauge:
     """What callbacks of a driver read and write. Apart from the link, or the two would hold each other for ever.
 
     ends_at: monotonic time at which a statement is to be stopped. updates: rows that an upsert found there.
+    in_transaction: whether one is open, for a room that cannot ask its driver. kept: what a room wants to find again.
     """
 
-    __slots__ = ("ends_at", "updates")
+    __slots__ = ("ends_at", "in_transaction", "kept", "updates")
 
     def __init__(self) -> None:
-        self.ends_at = float("inf")
+        self.ends_at = math.inf
         self.updates = 0
+        self.in_transaction = False
+        self.kept: Any = None
+
+    def left(self) -> float:
+        """Return the seconds that are left, below zero where the time has passed."""
+        return self.ends_at - time.monotonic()
 
 
 class Link:
@@ -40,11 +49,24 @@ class Link:
     dbapi: what statements are run on; raw: the driver's own connection below an adapter, else the same.
     keeper: SQLAlchemy's object that owns the connection. is_guest: the connection is the user's own (see ``joined``).
     sleep: waits between two attempts at a lock; ``None`` where the driver itself does the waiting.
-    gives_way: a statement of this link may be cancelled while it runs.
+    prefix: goes before each statement that writes.
+    at_stake: what is sent now commits by itself. unanswered: something was sent, and its answer is still due. Both
+        together mean, once the connection is lost, that nobody here can know what stands.
     """
 
-    gives_way: ClassVar[bool] = False
-    __slots__ = ("allowed", "dbapi", "gauge", "is_guest", "keeper", "raw", "room", "sleep")
+    __slots__ = (
+        "allowed",
+        "at_stake",
+        "dbapi",
+        "gauge",
+        "is_guest",
+        "keeper",
+        "prefix",
+        "raw",
+        "room",
+        "sleep",
+        "unanswered",
+    )
 
     def __init__(
         self,
@@ -61,13 +83,23 @@ class Link:
         self.sleep, self.is_guest = sleep, is_guest
         self.allowed = -1.0
         self.gauge = Gauge()
+        self.prefix = ""
+        self.at_stake = self.unanswered = False
 
     def allow(self, seconds: float) -> None:
         """Bound the next statements by a time from now."""
         self.gauge.ends_at = time.monotonic() + seconds
-        if seconds != self.allowed:
-            self.room.allow(self, seconds)
-            self.allowed = seconds
+        if seconds != self.allowed and not self.is_guest:
+            self.allowed = self.room.allow(self, seconds, self.allowed)
+
+    def let_go(self) -> None:
+        """Take the bound off: what comes next on a user's own connection is not ours."""
+        if self.is_guest:
+            self.gauge.ends_at = math.inf
+
+    def grace(self, seconds: float = 0.1) -> None:
+        """Give what ends a transaction some time, even when the call's own is over."""
+        self.gauge.ends_at = max(self.gauge.ends_at, time.monotonic() + seconds)
 
     def fetch(self, sql: str, values: Stored = ()) -> list[Any]:
         """Run a statement and return its rows."""
@@ -78,11 +110,16 @@ class Link:
 
     def _fetch(self, sql: str, values: Stored) -> list[Any]:
         cursor = self.dbapi.cursor()
+        self.unanswered = True
         try:
-            cursor.execute(sql, values)
-            return cursor.fetchall()  # type: ignore[no-any-return]  # drivers are untyped here
-        finally:
-            cursor.close()
+            cursor.execute(self.prefix + sql if self.prefix else sql, values)
+            found = cursor.fetchall()
+        except BaseException as error:
+            self._failed(cursor, error)
+            raise
+        self.unanswered = False
+        cursor.close()
+        return found  # type: ignore[no-any-return]  # drivers are untyped here
 
     def run(self, sql: str, values: Stored = ()) -> int:
         """Run a statement and return the count of rows that it touched."""
@@ -93,42 +130,46 @@ class Link:
 
     def _run(self, sql: str, values: Stored) -> int:
         cursor = self.dbapi.cursor()
+        self.unanswered = True
         try:
-            cursor.execute(sql, values)
-            return cursor.rowcount  # type: ignore[no-any-return]  # drivers are untyped here
-        finally:
-            cursor.close()
+            cursor.execute(self.prefix + sql if self.prefix else sql, values)
+            count = cursor.rowcount
+        except BaseException as error:
+            self._failed(cursor, error)
+            raise
+        self.unanswered = False
+        cursor.close()
+        return count  # type: ignore[no-any-return]  # drivers are untyped here
 
     def run_many(self, sql: str, rows: Sequence[Stored]) -> None:
         """Run a statement once for each row of values, inside a transaction."""
         cursor = self.dbapi.cursor()
+        self.unanswered = True
         try:
-            cursor.executemany(sql, rows)
-        finally:
+            cursor.executemany(self.prefix + sql if self.prefix else sql, rows)
+        except BaseException as error:
+            self._failed(cursor, error)
+            raise
+        self.unanswered = False
+        cursor.close()
+
+    def _failed(self, cursor: Any, error: BaseException) -> None:
+        """Take note of an error. Where a task was cancelled, its connection is thrown away."""
+        if isinstance(error, Exception):
+            self.room.failed(self, error)
+            self.unanswered = self.room.is_broken(self)
+        elif self.room.is_server:
+            return  # nothing more can be said on it
+        with contextlib.suppress(Exception):  # the error that is on its way says more
             cursor.close()
 
     def at_once(self, function: Callable[[Link], T]) -> T:
         """Run ``function(link)``, many statements inside an open transaction, without giving way between them."""
         return function(self)
 
-    def open(self, sql: str, values: Stored) -> Any:
-        """Run a statement and return a cursor that does not load its rows before they are asked for."""
-        try:
-            return self._open(sql, values)
-        except self.room.errors as error:
-            return self._patiently(self._open, sql, values, error)
-
-    def _open(self, sql: str, values: Stored) -> Any:
-        cursor = self.dbapi.cursor() if self.raw is self.dbapi else self.dbapi.cursor(server_side=True)
-        cursor.execute(sql, values)
-        return cursor
-
-    def _patiently(self, attempt: Callable[[str, Stored], T], sql: str, values: Stored, error: Exception) -> T:
-        """Try again while others hold the lock: often enough to get in between two of them, and until the deadline.
-
-        A driver's own waiting would look less and less often, and its thread could not be told to stop.
-        """
-        pause = _SHORTEST
+    def _patiently(self, attempt: Callable[[str, Stored], T], sql: str, values: Stored) -> T:
+        """Try again while others hold the lock, so that no thread of a driver sleeps with a statement it cannot drop."""
+        pause = 0.0005
         while True:
             left = self.gauge.ends_at - time.monotonic()
             if self.sleep is None or left <= 0 or self.room.explain(error, None).kind is not TroubleKind.BUSY:
@@ -137,5 +178,10 @@ class Link:
             pause = min(pause * 1.5, _LONGEST)
             try:
                 return attempt(sql, values)
-            except self.room.errors as again:
-                error = again
+            except self.room.errors as error:
+                left = self.gauge.left()
+                if left <= 0 or self.room.explain(error, None).kind is not TroubleKind.BUSY:
+                    raise
+            assert self.sleep is not None
+            self.sleep(min(pause, left))
+            pause = min(pause * 1.5, 0.02)

@@ -21,8 +21,8 @@ from resourcekit.data_layers.base import (
     UnsupportedExpression,
     Update,
 )
-from resourcekit.data_layers.sql.columns import DURATION, FLOAT, INTEGER, Codec, Family
-from resourcekit.data_layers.sql.dialect import Room
+from resourcekit.data_layers.sql.columns import DURATION, FLOAT, INTEGER, Codec, Family, at_most
+from resourcekit.data_layers.sql.dialect import Conflict, Room
 from resourcekit.data_layers.sql.expressions import Builder
 from resourcekit.data_layers.sql.shapes import collections_in, shape_of, shaped
 from resourcekit.data_layers.sql.statement import Statement
@@ -35,13 +35,21 @@ __all__ = ["Compiler", "SQLPlan"]
 
 @attrs.frozen(eq=False)
 class Compiler:
-    """Makes statements for one resource's table."""
+    """Makes statements for one resource's table.
+
+    bounds: the most code points or bytes that columns take, for those that have a bound of their own.
+    """
 
     room: Room
     dialect: sa.Dialect
     table: sa.Table
     codecs: Mapping[str, Codec]
     resource: str
+    bounds: Mapping[str, int] = attrs.field(factory=dict)
+
+    def written(self, name: str) -> Codec:
+        """Return how a value is kept that is written to a column: refused where the column would cut it."""
+        return at_most(self.codecs[name], self.bounds.get(name))
 
     def statement(self, operation: Operation) -> Statement:
         """Build and compile the statement of an operation."""
@@ -64,17 +72,19 @@ class Compiler:
     def _where(self, builder: Builder, built: Any, condition: Expression | None) -> Any:
         return built if condition is None else built.where(builder.test(condition))
 
-    def _finish(self, builder: Builder, built: Any, *, returning: bool = False) -> Statement:
-        if returning:
-            built = built.returning(*(self.table.c[name] for name in self.codecs))
-        return Statement(built, self.dialect, builder.binds, self.resource, self.codecs if returning else None)
+    def _finish(self, builder: Builder, built: Any, *, returning: bool = False, mark: Any = None) -> Statement:
+        columns = [self.table.c[name] for name in self.codecs] if returning else []
+        if columns or mark is not None:
+            built = built.returning(*columns, *([] if mark is None else [mark]))
+        returned, returns = self.codecs if returning else None, returning or mark is not None
+        return Statement(built, self.dialect, builder.binds, self.resource, returned, returns=returns)
 
     def _select(self, builder: Builder, operation: Select) -> Statement:
         fields = tuple(self.codecs) if operation.fields is None else operation.fields
         built: Any = sa.select(*(self.table.c[name] for name in fields)).select_from(self.table)
         built = self._where(builder, built, operation.condition)
         for key in operation.order:
-            built = built.order_by(self.room.order(builder.sort_key(key.by), descending=key.descending))
+            built = built.order_by(builder.sort_key(key.by, descending=key.descending))
         number = builder.value_of(INTEGER)
         if operation.limit is not None:
             built = built.limit(builder.value(operation.limit, number).element)
@@ -85,22 +95,23 @@ class Compiler:
     def _insert(self, builder: Builder, operation: Insert) -> Statement:
         # The row's own placeholders come first, in the order of the fields; whoever runs it relies on that.
         columns = {name: builder.place(name) for name in self.codecs if name in operation.fields}
-        built: Any = self.room.insert(self.table).values(columns)
         conflict = operation.on_conflict
+        built: Any = self.room.insert(self.table, columns, meets=conflict is not None)
         if conflict is None:
             return self._finish(builder, built)
-        if conflict.action == "skip":
-            return self._finish(builder, built.on_conflict_do_nothing(index_elements=list(conflict.target)))
-        return self._finish(builder, self._on_conflict(builder, built, conflict), returning=operation.returning)
+        met = self._conflict(builder, built, conflict)
+        returning = operation.returning and met.set is not None
+        return self._finish(builder, self.room.on_conflict(built, met), returning=returning, mark=self.room.mark(met))
 
-    def _on_conflict(self, builder: Builder, built: Any, conflict: OnConflict) -> Any:
-        builder.incoming = built.excluded
+    def _conflict(self, builder: Builder, built: Any, conflict: OnConflict) -> Conflict:
+        if conflict.action == "skip":
+            return Conflict(conflict.target)
+        builder.incoming = self.room.incoming(built)
         assignments = self._assignments(builder, conflict.set)
         if not assignments:  # Nothing to write, but the row is there: write what it holds.
             assignments = {conflict.target[0]: self.table.c[conflict.target[0]]}
         where = None if conflict.where is None else builder.test(conflict.where)
-        marked = self.room.mark_update(where)
-        return built.on_conflict_do_update(index_elements=list(conflict.target), set_=assignments, where=marked)
+        return Conflict(conflict.target, assignments, where)
 
     def _update(self, builder: Builder, operation: Update) -> Statement:
         assignments = self._assignments(builder, operation.assignments)
@@ -116,7 +127,7 @@ class Compiler:
         assignments = {}
         for name, node in given.items():
             codec = self.codecs[name]
-            built = builder.value(node, builder.value_of(codec, name))
+            built = builder.value(node, builder.value_of(self.written(name), name))
             if built.codec is not None and built.codec.family is not codec.family:
                 raise UnsupportedExpression("the value is of another type than the attribute")
             assignments[name] = built.element
@@ -147,12 +158,26 @@ class Compiler:
         if codec.family is Family.DECIMAL:
             built = self._where(builder, sa.select(column).where(column.is_not(None)), operation.condition)
             return Statement(built, self.dialect, builder.binds, self.resource, {"figure": codec})
+        if self.room.sums_exactly:
+            exact = attrs.evolve(codec, decode=_whole if codec is not DURATION else _whole_duration)
+            built = self._where(builder, sa.select(sa.func.sum(column)), operation.condition)
+            return Statement(built, self.dialect, builder.binds, self.resource, {"figure": exact})
         # In two halves, because the whole may go beyond 64 bits; ``whole_sum`` puts them together.
         low = sa.func.sum(column.bitwise_and(sa.literal_column("4294967295")))
         high = sa.func.sum(column.bitwise_rshift(sa.literal_column("32")))
         built = self._where(builder, sa.select(high, low), operation.condition)
         exact = attrs.evolve(codec, decode=None if codec is not DURATION else codec.decode)
         return Statement(built, self.dialect, builder.binds, self.resource, {"high": INTEGER, "low": exact})
+
+
+def _whole(stored: Any) -> int:
+    """Return a sum that the database gives as a decimal."""
+    return int(stored)
+
+
+def _whole_duration(stored: Any) -> Any:
+    assert DURATION.decode is not None
+    return DURATION.decode(int(stored))
 
 
 class SQLPlan(Plan):

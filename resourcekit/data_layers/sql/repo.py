@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import importlib.util
 import os
 import threading
 import weakref
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -19,14 +19,16 @@ from sqlalchemy.pool import NullPool
 
 from resourcekit.data_layers.sql.async_pool import LoopPools
 from resourcekit.data_layers.sql.dialect import Room
-from resourcekit.data_layers.sql.pool import ThreadPool
+from resourcekit.data_layers.sql.mariadb import MariaRoom
+from resourcekit.data_layers.sql.pool import SharedPool, SyncPool, ThreadPool
+from resourcekit.data_layers.sql.postgresql import PostgresRoom
 from resourcekit.data_layers.sql.quiet import hush
 from resourcekit.data_layers.sql.sqlite import SQLiteRoom
 from resourcekit.errors import DeclarationError
 
 __all__ = ["Repo", "repo_for"]
 
-_ROOMS: dict[str, type[Room]] = {"sqlite": SQLiteRoom}
+_ROOMS: dict[str, Room] = {name: room for room in (SQLiteRoom(), PostgresRoom(), MariaRoom()) for name in (room.name, *room.also)}
 
 
 class Home:
@@ -35,7 +37,7 @@ class Home:
     __slots__ = ("async_pools", "lock", "sync_pool")
 
     def __init__(self) -> None:
-        self.sync_pool: ThreadPool | None = None
+        self.sync_pool: SyncPool | None = None
         self.async_pools: LoopPools | None = None
         self.lock = threading.Lock()
 
@@ -50,7 +52,7 @@ class Repo:
     timeout: the longest time that a call may take; 5 seconds unless given, or less where the call has a deadline.
 
     Raises DeclarationError RK101 for ``:memory:``, RK102 for a URL that cannot be read or a database that is not
-    supported, RK103 where neither a URL nor an engine is given.
+    supported, RK103 where neither a URL nor an engine is given, RK104 where the database's driver is not installed.
     """
 
     def __init__(
@@ -77,22 +79,20 @@ class Repo:
             )
         self.url = read_url(given)
         self.room = _room_of(self.url)
+        for mine in (engine, async_engine):
+            _check_driver(self.room, mine)
         self.metadata = sa.MetaData() if metadata is None else metadata
         self.timeout = timeout
         self.seconds = timeout.total_seconds()
         self._engine, self._async_engine = engine, async_engine
         self.home = Home()
+        self.leases: Any = None
         self.tables: weakref.WeakValueDictionary[str, Any] = weakref.WeakValueDictionary()
         _repos.add(self)
 
     def __repr__(self) -> str:
         """``Repo('sqlite:///app.db')``; a password is never shown."""
         return f"Repo({self.url.render_as_string(hide_password=True)!r})"
-
-    @property
-    def dialect(self) -> sa.Dialect:
-        """What statements are compiled for; both engines of a repo take the same text."""
-        return self.engine.dialect
 
     @property
     def engine(self) -> sa.Engine:
@@ -105,14 +105,15 @@ class Repo:
         return self.async_pools.engine
 
     @property
-    def sync_pool(self) -> ThreadPool:
+    def sync_pool(self) -> SyncPool:
         """Connections for sync calls."""
         home = self.home
         if home.sync_pool is None:
             with home.lock:
                 if home.sync_pool is None:
-                    engine = self._engine or sa.create_engine(self.url.set(drivername=self.room.drivers[0]))
-                    home.sync_pool = ThreadPool(engine, self.room, self.seconds)
+                    engine = self._engine or self._made()
+                    pool = SharedPool if self.room.is_server else ThreadPool
+                    home.sync_pool = pool(engine, self.room, self.seconds)
         return home.sync_pool
 
     @property
@@ -129,6 +130,11 @@ class Repo:
                     engine = given or create_async_engine(self.url.set(drivername=self.room.drivers[1]), poolclass=NullPool)
                     home.async_pools = LoopPools(engine, self.room, self.seconds, keep=given is None)
         return home.async_pools
+
+    def _made(self) -> sa.Engine:
+        url, room = self.url.set(drivername=self.room.drivers[0]), self.room
+        told = {name: value for name, value in room.connect_args(self.seconds).items() if name not in url.query}
+        return sa.create_engine(url, connect_args=told)
 
     def forget(self) -> None:
         """Start anew, as a child of a fork: engines drop their connections without closing them."""
@@ -156,18 +162,7 @@ def read_url(given: str | URL) -> URL:
         raise DeclarationError(
             "RK102", "the database URL cannot be read", path=("SQL",), hint='A URL looks like "sqlite:///app.db".'
         ) from None
-    if url.get_backend_name() == "sqlite":
-        database = url.database or ""
-        if not database or ":memory:" in database or "mode=memory" in database or url.query.get("mode") == "memory":
-            raise DeclarationError(
-                "RK101",
-                "an SQLite database in memory would be another one for each connection",
-                path=("SQL",),
-                hint="Name a file, or use Memory().",
-            )
-        if not database.startswith("file:"):
-            url = url.set(database=str(Path(database).absolute()))
-    return url
+    return _room_of(url).settle(url)
 
 
 def _room_of(url: URL) -> Room:
@@ -179,7 +174,27 @@ def _room_of(url: URL) -> Room:
             path=("SQL",),
             hint=f"Supported: {', '.join(sorted(_ROOMS))}.",
         )
-    return room()
+    missing = [package for package in room.packages if importlib.util.find_spec(package) is None]
+    if missing:
+        raise DeclarationError(
+            "RK104",
+            f"{room.name} needs packages that are not installed: {', '.join(missing)}",
+            path=("SQL",),
+            hint=f"Run: pip install 'resourcekit[{room.extra}]'",
+        )
+    return room
+
+
+def _check_driver(room: Room, engine: sa.Engine | AsyncEngine | None) -> None:
+    """Refuse an engine over another driver: each database is spoken to through one sync and one async driver."""
+    known = [make_url(f"{name}://").get_driver_name() for name in room.drivers]
+    if engine is not None and engine.dialect.driver not in known:
+        raise DeclarationError(
+            "RK102",
+            f"the driver {engine.dialect.driver!r} is not supported for {room.name}",
+            path=("Repo",),
+            hint=f"Make the engine with {' or '.join(room.drivers)}.",
+        )
 
 
 _repos: weakref.WeakSet[Repo] = weakref.WeakSet()
@@ -201,7 +216,7 @@ def _before_fork() -> None:
     # SQLite keeps its locks by process and file: a child that inherits an open file believes that it holds the locks of
     # its parent. So nothing that can be closed stays open.
     for repo in list(_repos):
-        if repo.home.sync_pool is not None:
+        if repo.home.sync_pool is not None and not repo.room.is_server:
             repo.home.sync_pool.close_idle()
 
 

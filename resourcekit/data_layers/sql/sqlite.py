@@ -9,17 +9,18 @@ import functools
 import re
 import sqlite3
 import time
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
+from sqlalchemy.engine import URL
 
 from resourcekit.data_layers.sql.columns import Form
-from resourcekit.data_layers.sql.dialect import Element, Room, Trouble, TroubleKind, Wire
-from resourcekit.flow.clock import current_clock
+from resourcekit.data_layers.sql.dialect import Conflict, CursorReader, Element, Place, Reader, Room, Trouble, TroubleKind, Wire
+from resourcekit.errors import DeclarationError
+from resourcekit.flow.result import Outcome
 
 __all__ = ["SQLiteRoom"]
 
@@ -61,19 +62,42 @@ class SQLiteRoom(Room):
     drivers = ("sqlite", "sqlite+aiosqlite")
     talkative = ("aiosqlite",)
     greatest = "max"
-    errors = (sqlite3.Error,)
+    is_server = False
+    sums_exactly = False
 
-    def column_type(self, form: Form, *, keyed: bool, length: int | None) -> sa.types.TypeEngine[Any]:
+    @functools.cached_property
+    def errors(self) -> tuple[type[Exception], ...]:
+        """See Room."""
+        return (sqlite3.Error,)
+
+    @functools.cached_property
+    def dialect(self) -> sa.Dialect:
+        """See Room."""
+        made: sa.Dialect = sqlite.dialect()
+        return made
+
+    def settle(self, url: URL) -> URL:
+        """See Room; a relative path of a file is taken from the working folder of this moment."""
+        database = url.database or ""
+        if not database or ":memory:" in database or "mode=memory" in database or url.query.get("mode") == "memory":
+            raise DeclarationError(
+                "RK101",
+                "an SQLite database in memory would be another one for each connection",
+                path=("SQL",),
+                hint="Name a file, or use Memory().",
+            )
+        return url if database.startswith("file:") else url.set(database=str(Path(database).absolute()))
+
+    def column_type(self, place: Place) -> sa.types.TypeEngine[Any]:
         """See Room; SQLite needs no length."""
-        del keyed, length
-        made: sa.types.TypeEngine[Any] = _TYPES[form]()
+        made: sa.types.TypeEngine[Any] = _TYPES[place.form]()
         return made
 
     def table_options(self) -> dict[str, Any]:
         """See Room. WITHOUT ROWID clusters by the key; STRICT keeps a sum that overflowed from becoming a float."""
         return {"sqlite_with_rowid": False, "sqlite_strict": True}
 
-    def index_options(self, where: Element) -> dict[str, Any]:
+    def partial_index(self, where: Element) -> dict[str, Any]:
         """See Room."""
         return {"sqlite_where": where}
 
@@ -87,25 +111,45 @@ class SQLiteRoom(Room):
             _GLOB.get(part, part) if len(part) == 1 or part == "\\" else _literal(part[1:]) for part in _PARTS.findall(pattern)
         )
 
-    def order(self, element: Element, *, descending: bool) -> sa.UnaryExpression[Any]:
-        """See Room; SQLite sorts NULL as we do."""
-        return element.desc() if descending else element.asc()
+    def as_number(self, test: Element) -> Element:
+        """See Room; a test is a number."""
+        return test
 
-    def insert(self, table: sa.Table) -> Any:
+    def insert(self, table: sa.Table, values: Mapping[str, Element], *, meets: bool) -> Any:
         """See Room."""
-        return sqlite.insert(table)
+        return sqlite.insert(table).values(values)
 
-    def mark_update(self, where: Element | None) -> Element | None:
+    def incoming(self, insert: Any) -> Any:
+        """See Room."""
+        return insert.excluded
+
+    def on_conflict(self, insert: Any, conflict: Conflict) -> Any:
         """See Room. A function of ours is called for each row that met a conflict: nothing else that SQLite returns
         tells an insert from an update."""
+        target = list(conflict.target)
+        if conflict.set is None:
+            return insert.on_conflict_do_nothing(index_elements=target)
         mark = getattr(sa.func, _MARK)() == 1
-        return mark if where is None else sa.and_(where, mark)
+        where = mark if conflict.where is None else sa.and_(conflict.where, mark)
+        return insert.on_conflict_do_update(index_elements=target, set_=conflict.set, where=where)
 
-    def was_update(self, link: Wire) -> bool:
+    def outcome(self, link: Wire, table: sa.Table, count: int, row: Any) -> Outcome:
         """See Room."""
         gauge = link.gauge
         was, gauge.updates = gauge.updates, 0
-        return bool(was > 0)
+        if count == 0:
+            return Outcome.SKIPPED
+        return Outcome.UPDATED if was > 0 else Outcome.INSERTED
+
+    def read(self, link: Wire, sql: str, values: Sequence[Any], *, alone: bool) -> Reader:
+        """See Room."""
+        cursor = link.dbapi.cursor() if link.raw is link.dbapi else link.dbapi.cursor(server_side=True)
+        cursor.execute(sql, values)
+        return CursorReader(cursor)
+
+    def raw(self, fairy: Any) -> Any:
+        """See Room; aiosqlite's own connection wraps the one of sqlite3."""
+        return fairy.driver_connection._conn  # noqa: SLF001  # it has no other name
 
     def open(self, link: Wire, patience: float) -> None:
         """See Room."""
@@ -127,10 +171,18 @@ class SQLiteRoom(Room):
         link.run("PRAGMA synchronous=FULL")
         link.run(f"PRAGMA wal_autocheckpoint={_PAGES}")
 
-    def allow(self, link: Wire, seconds: float) -> None:
+    def commits_alone(self, link: Wire) -> bool:
+        """See Room; where SQLAlchemy's events begin transactions, one is open by now."""
+        return link.raw.isolation_level is None and not link.raw.in_transaction
+
+    def began_by_itself(self, link: Wire) -> bool:
+        """See Room; sqlite3 would begin only at the first write, and a savepoint alone would commit by itself."""
+        return self.is_open(link)
+
+    def allow(self, link: Wire, seconds: float, known: float) -> float:
         """See Room."""
-        if link.sleep is None:
-            link.run(f"PRAGMA busy_timeout={int(seconds * 1000)}")
+        link.run(f"PRAGMA busy_timeout={0 if link.sleep is not None else int(seconds * 1000)}")
+        return seconds
 
     def begin(self, link: Wire) -> None:
         """See Room; a transaction that begins as a reader could not become a writer after somebody else has written."""
@@ -140,32 +192,31 @@ class SQLiteRoom(Room):
         """See Room."""
         return bool(link.raw.in_transaction)
 
+    def is_broken(self, link: Wire) -> bool:
+        """See Room; a file does not go away."""
+        return False
+
     def interrupt(self, link: Wire) -> None:
         """See Room."""
         link.raw.interrupt()
 
-    def columns(self, link: Wire, table: str) -> dict[str, bool]:
+    def columns(self, link: Wire, table: sa.Table) -> dict[str, bool]:
         """See Room."""
-        return {name: bool(key) for name, key in link.fetch("SELECT name, pk FROM pragma_table_info(?)", (table,))}
+        return {name: bool(key) for name, key in link.fetch("SELECT name, pk FROM pragma_table_info(?)", (table.name,))}
 
-    def common_time(self, link: Wire) -> tuple[str, int]:
-        """See Room; a file is used from one host, whose monotonic clock its processes share until it is started anew."""
-        boot = boot_id()
-        return (boot, int(current_clock().monotonic() * 1_000_000)) if boot else super().common_time(link)
-
-    def indexes(self, link: Wire, table: str) -> frozenset[str]:
+    def indexes(self, link: Wire, table: sa.Table) -> set[str]:
         """See Room."""
-        return frozenset(name for (name,) in link.fetch("SELECT name FROM pragma_index_list(?)", (table,)))
+        return {name for (name,) in link.fetch("SELECT name FROM pragma_index_list(?)", (table.name,))}
 
-    def foreign_orders(self, link: Wire, table: str) -> dict[str, str]:
+    def foreign_orders(self, link: Wire, table: sa.Table) -> dict[str, str]:
         """See Room; a column's own collation shows in the indexes it is part of, the one of the key among them."""
         sql = (
             "SELECT DISTINCT columns.name, columns.coll FROM pragma_index_list(?) AS made, pragma_index_xinfo(made.name) AS columns "
             "WHERE columns.key AND columns.name IS NOT NULL AND columns.coll <> 'BINARY'"
         )
-        return dict(link.fetch(sql, (table,)))
+        return dict(link.fetch(sql, (table.name,)))
 
-    def unsafe_settings(self, link: Wire) -> list[tuple[str, str, str]]:
+    def unsafe_settings(self, link: Wire, table: sa.Table) -> list[tuple[str, str, str]]:
         """See Room."""
         found: list[tuple[str, str, str]] = []
         cure = "Keep the file on a local disk, where SQLite can switch to its write-ahead log."

@@ -20,10 +20,10 @@ __all__ = ["Statement"]
 class Statement:
     """SQL text with placeholders, for one dialect.
 
-    fields, codecs: of the rows that it returns, in the order of its columns.
+    returned: how each field of its rows is kept, in the order of its columns. returns: it returns rows at all.
     """
 
-    __slots__ = ("_binds", "_decoders", "_fields", "_has_now", "_resource", "_simple", "sql")
+    __slots__ = ("_binds", "_decoders", "_fields", "_has_now", "_resource", "_simple", "returns", "sql")
 
     def __init__(
         self,
@@ -32,8 +32,11 @@ class Statement:
         binds: Mapping[str, Bind],
         resource: str,
         returned: Mapping[str, Codec] | None = None,
+        *,
+        returns: bool = True,
     ) -> None:
         compiled = built.compile(dialect=dialect)
+        self.returns = returns
         self.sql = str(compiled)
         constants: Mapping[str, Any] = compiled.params
         names: Sequence[str] = compiled.positiontup or ()

@@ -2,41 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import sqlalchemy as sa
-from sqlalchemy import dialects
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from resourcekit.data_layers.sql import work
 from resourcekit.data_layers.sql.link import Link
 from resourcekit.dsl.finding import Finding
+from resourcekit.errors import DataLayerError
 from resourcekit.resource_info import ResourceInfo
 
 __all__ = ["create", "findings"]
 
 
-def create(link: Link, *tables: sa.Table) -> None:
-    """Make tables and indexes that are missing, in one transaction that others wait for."""
-    dialect = dialects.registry.load(link.room.name)()
-    elements: list[sa.schema.ExecutableDDLElement] = []
-    for table in tables:
-        elements.append(CreateTable(table, if_not_exists=True))
-        elements += [CreateIndex(index, if_not_exists=True) for index in sorted(table.indexes, key=lambda each: str(each.name))]
-    statements = [str(element.compile(dialect=dialect)) for element in elements]
-    if all(link.room.columns(link, table.name) for table in tables) and not any(table.indexes for table in tables):
-        return  # asked often (leases): do not wait for writers when there is nothing to write
+def create(link: Link, tables: Sequence[sa.Table], nested: bool) -> None:  # passed through run_sync
+    """Make tables and indexes that are missing, while others who do the same wait."""
+    if not _missing(link, tables):
+        return  # asked often: do not wait for writers when there is nothing to write
+    if nested and link.room.definitions_commit:
+        msg = "tables cannot be made inside a transaction of this database: it would be committed; call create_storage() before"
+        raise DataLayerError(msg)
 
     def make() -> None:
-        for statement in statements:
-            link.run(statement)
+        with link.room.alone(link):
+            for element in _missing(link, tables):
+                link.run(str(element.compile(dialect=link.room.dialect)))
 
-    work.atomically(link, make, nested=link.room.is_open(link))
+    work.atomically(link, make, nested=nested)
+
+
+def _missing(link: Link, tables: Sequence[sa.Table]) -> list[CreateTable | CreateIndex]:
+    missing: list[CreateTable | CreateIndex] = []
+    for table in tables:
+        known = link.room.indexes(link, table)
+        if not link.room.columns(link, table):
+            missing.append(CreateTable(table, if_not_exists=True))
+        indexes = sorted(table.indexes, key=lambda index: str(index.name))
+        missing += [CreateIndex(index, if_not_exists=True) for index in indexes if index.name not in known]
+    return missing
 
 
 def findings(link: Link, info: ResourceInfo, table: sa.Table) -> list[Finding]:
     """Return what is missing or unsafe about a resource's table."""
-    there = link.room.columns(link, table.name)
+    there = link.room.columns(link, table)
     if not there:
         return [
             _finding(
@@ -70,15 +79,16 @@ def findings(link: Link, info: ResourceInfo, table: sa.Table) -> list[Finding]:
             )
         )
     found.extend(_index_findings(link, info, table))
-    found.extend(_finding("RK113", info, what, why, cure, "warning") for what, why, cure in link.room.unsafe_settings(link))
+    unsafe = link.room.unsafe_settings(link, table)
+    found.extend(_finding("RK113", info, what, why, cure, "warning") for what, why, cure in unsafe)
     return found
 
 
 def _index_findings(link: Link, info: ResourceInfo, table: sa.Table) -> Iterator[Finding]:
     """Find indexes that are missing, and keys that compare otherwise than the resource does."""
-    there = link.room.indexes(link, table.name)
+    there = link.room.indexes(link, table)
     for index in sorted(table.indexes, key=lambda each: str(each.name)):
-        if there is not None and index.name not in there:
+        if index.name not in there:
             what = f"the index {index.name} of {table.name} is missing"
             why = (
                 "What it keeps unique may be there twice, and upserts fail."
@@ -87,7 +97,7 @@ def _index_findings(link: Link, info: ResourceInfo, table: sa.Table) -> Iterator
             )
             cure = "Call domain.create_storage(), or run your migrations."
             yield _finding("RK114", info, what, why, cure, "error" if index.unique else "warning")
-    for column, collation in sorted(link.room.foreign_orders(link, table.name).items()):
+    for column, collation in sorted(link.room.foreign_orders(link, table).items()):
         what = f"the column {column} of {table.name} compares text by {collation}, not by code point"
         why = "Values that differ are taken as equal, so that one record stands for another."
         yield _finding("RK115", info, what, why, "Make the column compare bytes, by a migration.")

@@ -15,16 +15,18 @@ from resourcekit.data_layers.base import Aggregate, Capability, Insert, Operatio
 from resourcekit.data_layers.sql import leases, storage, work
 from resourcekit.data_layers.sql.blocks import Block
 from resourcekit.data_layers.sql.calls import level_of, perform, perform_async
+from resourcekit.data_layers.sql.columns import decode_moment
 from resourcekit.data_layers.sql.failures import as_ours
 from resourcekit.data_layers.sql.inserts import RowWriter
-from resourcekit.data_layers.sql.link import Link, Stored
+from resourcekit.data_layers.sql.locked import LockedUpdate
+from resourcekit.data_layers.sql.pages import PageRanges
 from resourcekit.data_layers.sql.plans import Compiler, SQLPlan
 from resourcekit.data_layers.sql.repo import Repo
 from resourcekit.data_layers.sql.streams import stream
-from resourcekit.data_layers.sql.sweep import sweep
+from resourcekit.data_layers.sql.sweep import KeyRanges, sweep
 from resourcekit.dsl.finding import Finding
 from resourcekit.errors import DataLayerError
-from resourcekit.flow.clock import current_clock
+from resourcekit.flow.clock import Clock, current_clock
 from resourcekit.flow.context import Colour, colour
 from resourcekit.flow.result import WriteResult
 from resourcekit.resource_info import ResourceInfo
@@ -42,8 +44,11 @@ class SQLStore(Store):
 
     capabilities = CAPABILITIES
 
-    def __init__(self, info: ResourceInfo, repo: Repo, table: sa.Table, compiler: Compiler) -> None:
-        self.info, self.repo, self.table, self._compiler = info, repo, table, compiler
+    def __init__(
+        self, info: ResourceInfo, repo: Repo, table: sa.Table, compiler: Compiler, leases: SQLStore | None = None
+    ) -> None:
+        self.info, self.repo, self.table, self._compiler, self._leases = info, repo, table, compiler, leases
+        self._is_made = False
 
     @property
     def group(self) -> Hashable:
@@ -59,6 +64,8 @@ class SQLStore(Store):
         """See the port."""
         if isinstance(operation, Insert):
             return RowWriter(operation, self._compiler, self.info)
+        if isinstance(operation, Update) and operation.returning and not self.repo.room.returns_updates:
+            return LockedUpdate(operation, self._compiler, self.info.primary_key)
         return SQLPlan(operation, self._compiler)
 
     # Reading
@@ -68,7 +75,7 @@ class SQLStore(Store):
         assert isinstance(plan, SQLPlan)
         statement, values = plan.prepared(params)
         if colour.get() is Colour.SYNC:
-            return statement.rows(self._now(work.fetch, statement.sql, values))
+            return statement.rows(self._now(work.fetch, statement.sql, values, writes=False))
         return statement.rows(await self._soon(work.fetch, statement.sql, values, writes=False))
 
     def stream(self, plan: Plan, params: Params) -> AsyncIterator[Row]:
@@ -83,7 +90,7 @@ class SQLStore(Store):
         assert isinstance(plan.operation, Aggregate)
         statement, values = plan.prepared(params)
         if colour.get() is Colour.SYNC:
-            found = self._now(work.fetch, statement.sql, values)
+            found = self._now(work.fetch, statement.sql, values, writes=False)
         else:
             found = await self._soon(work.fetch, statement.sql, values, writes=False)
         if plan.operation.kind == "exists":
@@ -99,9 +106,7 @@ class SQLStore(Store):
         good = [stored for stored in prepared if not isinstance(stored, Exception)]
         if not good:
             return plan.result(rows, prepared, _NONE)
-        nested = level_of(self.repo) is not None
-        arguments = (sql, good, plan.returns, plan.is_plain, nested)
-        written = self._now(_write, *arguments) if colour.get() is Colour.SYNC else await self._soon(_write, *arguments)
+        written = await self.do(work.write_rows, plan, sql, good, level_of(self.repo) is not None)
         return plan.result(rows, prepared, written, lambda error: as_ours(error, self.repo.room, self.table, self.info))
 
     async def update(self, plan: Plan, params: Params) -> WriteResult:
@@ -113,31 +118,35 @@ class SQLStore(Store):
         return await self._change(plan, params)
 
     async def _change(self, plan: Plan, params: Params) -> WriteResult:
-        assert isinstance(plan, SQLPlan)
         if isinstance(plan.operation, Update) and not plan.operation.assignments:
             msg = "an update without assignments"
             raise ValueError(msg)
-        statement, values = plan.prepared(params)
-        if plan.operation.returning:  # type: ignore[union-attr]  # only updates and deletes come here
-            if colour.get() is Colour.SYNC:
-                found = self._now(work.fetch, statement.sql, values)
-            else:
-                found = await self._soon(work.fetch, statement.sql, values)
-            rows = statement.rows(found)
+        nested = level_of(self.repo) is not None
+        if isinstance(plan, LockedUpdate):
+            rows = await self.do(plan.run, params, nested)
             return WriteResult(len(rows), tuple(rows))
+        assert isinstance(plan, SQLPlan)
+        statement, values = plan.prepared(params)
+        returning = plan.operation.returning  # type: ignore[union-attr]  # only updates and deletes come here
         if colour.get() is Colour.SYNC:
-            return WriteResult(self._now(work.run, statement.sql, values))
-        return WriteResult(await self._soon(work.run, statement.sql, values))
+            told = self._now(work.change, statement.sql, values, returning, nested)
+        else:
+            told = await self._soon(work.change, statement.sql, values, returning, nested)
+        if not returning:
+            return WriteResult(told)
+        rows = statement.rows(told)
+        return WriteResult(len(rows), tuple(rows))
 
     def delete_in_batches(
         self, plan: Plan, params: Params, *, pace: timedelta = timedelta(milliseconds=50), size: int | None = None
     ) -> AsyncIterator[int]:
-        """See the port; the layout is the order of the primary key."""
+        """See the port; the layout is what the room says: the pages of the table, or the order of the primary key."""
         assert isinstance(plan, SQLPlan)
         if level_of(self.repo) is not None:
             msg = "a sweep makes transactions of its own; call delete_in_batches outside of a transaction"
             raise DataLayerError(msg)
-        return sweep(self, plan, params, pace.total_seconds(), size)
+        ranges = (PageRanges if self.repo.room.sweeps_pages else KeyRanges)(plan, self.table, params)
+        return sweep(self, ranges, pace.total_seconds(), size)
 
     # Transactions, and what is around
 
@@ -151,11 +160,14 @@ class SQLStore(Store):
 
     def lease(self, name: str, ttl: timedelta) -> leases.Lease:
         """See the port; all resources of a database share the names."""
-        return leases.Lease(self, name, ttl)
+        return leases.Lease(self._leases or self, name, ttl)
 
     async def now(self) -> datetime:
-        """See the port; SQLite's clock is that of this host."""
-        return current_clock().now()
+        """See the port; the server's clock, unless a test moves the time by hand."""
+        clock = self.repo.room.clock()
+        if not clock or type(current_clock()) is not Clock:
+            return current_clock().now()
+        return decode_moment(int((await self.do(work.fetch, clock, (), writes=False))[0][0]))
 
     async def health(self) -> Iterable[Finding]:
         """See the port."""
@@ -163,7 +175,14 @@ class SQLStore(Store):
 
     async def create_storage(self) -> None:
         """See the port."""
-        await self.do(storage.create, self.table, leases.table_in(self.repo.metadata))
+        tables = [self.table] if self._leases is None else [self.table, self._leases.table]
+        await self.do(storage.create, tables, level_of(self.repo) is not None)
+        self._is_made = True
+
+    async def create_storage_once(self) -> None:
+        """Do so, unless this process has done it."""
+        if not self._is_made:
+            await self.create_storage()
 
     async def close(self) -> None:
         """See the port; the connections are those of all resources of the repo."""
@@ -174,12 +193,12 @@ class SQLStore(Store):
     async def do(self, function: Callable[..., T], *args: Any, writes: bool = True) -> T:
         """Run ``function(link, *args)`` in the colour of the call."""
         if colour.get() is Colour.SYNC:
-            return self._now(function, *args)
+            return self._now(function, *args, writes=writes)
         return await self._soon(function, *args, writes=writes)
 
-    def _now(self, function: Callable[..., T], *args: Any) -> T:
+    def _now(self, function: Callable[..., T], *args: Any, writes: bool = True) -> T:
         try:
-            return perform(self.repo, function, *args)
+            return perform(self.repo, function, *args, writes=writes)
         except Exception as error:
             raise self._placed(error) from None
 
@@ -192,12 +211,6 @@ class SQLStore(Store):
     def _placed(self, error: Exception) -> Exception:
         """Return the error to raise: ours, with the resource's name, and the constraint's where one was hit."""
         return as_ours(error, self.repo.room, self.table, self.info)
-
-
-def _write(
-    link: Link, sql: str, rows: Sequence[Stored], returning: bool, plain: bool, nested: bool
-) -> list[work.Written]:  # passed through run_sync
-    return work.write_rows(link, sql, rows, returning=returning, plain=plain, nested=nested)
 
 
 def _figure(rows: Sequence[Row]) -> Any:

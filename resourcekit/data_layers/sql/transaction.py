@@ -18,7 +18,10 @@ from resourcekit.flow.context import Colour, colour
 if TYPE_CHECKING:
     from resourcekit.data_layers.sql.link import Link
 
-__all__ = ["Level", "Root", "ambient", "open_level"]
+__all__ = ["SPOILT", "Level", "Root", "ambient", "open_level"]
+
+
+SPOILT = "an error of the database left this block nothing to do but to roll back; leave it, and run it again as a whole"
 
 
 class Root:
@@ -26,15 +29,16 @@ class Root:
 
     owner: the thread, and the task if one runs; a copied context does not take the transaction along.
     home: the connections of the process in which it was opened; another one after a fork.
+    is_spoilt: an error of the database left nothing to do but to go back to a savepoint.
     """
 
-    __slots__ = ("home", "is_async", "is_over", "link", "owner", "reason", "savepoints")
+    __slots__ = ("home", "is_async", "is_over", "is_spoilt", "link", "owner", "reason", "savepoints")
 
     def __init__(self, home: object, link: Link) -> None:
         self.home, self.link = home, link
         self.is_async = colour.get() is not Colour.SYNC
         self.owner = running()
-        self.is_over = False
+        self.is_over = self.is_spoilt = False
         self.reason = ""
         self.savepoints = 0
 
@@ -97,6 +101,6 @@ def open_level(repo: object, home: object) -> Level | None:
     if (colour.get() is not Colour.SYNC) is not root.is_async:
         msg = "a transaction is sync or async as a whole: inside an async one call .aio and await it, inside a sync one do not"
         raise WrongColour(msg)
-    if root.reason:
-        raise DataLayerError(root.reason)
+    if root.reason or root.is_spoilt:
+        raise DataLayerError(root.reason or SPOILT)
     return level

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import attrs
 
 from resourcekit.data_layers.sql.dialect import TroubleKind
 from resourcekit.data_layers.sql.failures import AtCommit
 from resourcekit.data_layers.sql.link import Link, Stored
+from resourcekit.flow.result import Outcome
 
-__all__ = ["Written", "atomically", "begin", "commit", "fetch", "rollback", "run", "write_rows"]
+__all__ = ["Written", "atomically", "begin", "change", "commit", "fetch", "rollback", "run", "write_rows"]
 
 T = TypeVar("T")
 _SAVEPOINT = "resourcekit_rows"
@@ -27,28 +29,47 @@ def run(link: Link, sql: str, values: Stored) -> int:
     return link.run(sql, values)
 
 
+def change(link: Link, sql: str, values: Stored, returning: bool, nested: bool) -> Any:  # passed through run_sync
+    """Run a statement that writes, so that its error does not spoil an open transaction; return rows, or their count."""
+    statement: Callable[[str, Stored], Any] = link.fetch if returning else link.run
+    if nested and link.room.spoils:
+        return atomically(link, lambda: statement(sql, values), nested=True)
+    return statement(sql, values)
+
+
 def begin(link: Link) -> None:
     """Begin a transaction."""
+    link.at_stake = False
     link.room.begin(link)
+    link.gauge.in_transaction = True
 
 
 def commit(link: Link) -> None:
     """Commit; after a failure the transaction is rolled back, if it still stands."""
+    link.at_stake = True
     try:
         link.run("COMMIT")
     except link.room.errors as error:
         rollback(link)
         raise AtCommit(error) from None
+    link.gauge.in_transaction = False
 
 
 def rollback(link: Link) -> None:
-    """Roll back, unless the database has done so already."""
-    if link.room.is_open(link):
+    """Roll back, unless the database has done so already; a connection on which that fails is left open, to be closed."""
+    if link.room.is_broken(link) or not link.room.is_open(link):
+        return
+    link.grace()
+    with contextlib.suppress(Exception):  # why it is rolled back says more
         link.run("ROLLBACK")
+        link.gauge.in_transaction = False
 
 
 def atomically(link: Link, work: Callable[[], T], *, nested: bool) -> T:
-    """Do work in a transaction of its own, or in a savepoint where one is open."""
+    """Do work in a transaction of its own, or in a savepoint where one is open.
+
+    Nothing is rolled back where a task was cancelled, or a signal came: the connection is thrown away with all of it.
+    """
     if nested:
         link.run(f"SAVEPOINT {_SAVEPOINT}")
     else:
@@ -56,15 +77,9 @@ def atomically(link: Link, work: Callable[[], T], *, nested: bool) -> T:
     try:
         result = work()
     except Exception:
-        if not nested:
-            rollback(link)
-        elif link.room.is_open(link):
-            link.run(f"ROLLBACK TO SAVEPOINT {_SAVEPOINT}")
-            link.run(f"RELEASE SAVEPOINT {_SAVEPOINT}")
-        raise
-    except BaseException:
-        # A cancelled task: its connection is thrown away. A sync one is interrupted by a signal: it can be cleaned.
-        if not nested and not link.gives_way:
+        if nested:
+            _take_back(link)
+        else:
             rollback(link)
         raise
     if nested:
@@ -74,49 +89,90 @@ def atomically(link: Link, work: Callable[[], T], *, nested: bool) -> T:
     return result
 
 
+def _take_back(link: Link) -> None:
+    if link.room.is_broken(link) or not link.room.is_open(link):
+        return
+    link.grace()
+    with contextlib.suppress(Exception):  # why it is taken back says more; the transaction shows that it is spoilt
+        link.run(f"ROLLBACK TO SAVEPOINT {_SAVEPOINT}")
+        link.run(f"RELEASE SAVEPOINT {_SAVEPOINT}")
+
+
 @attrs.frozen
 class Written:
-    """What became of one row: refused with an error, else how many rows it touched, whether one was there, and the row."""
+    """What became of one row: refused with an error, else the outcome, and the row where the statement gave it back."""
 
-    error: Exception | None = None
-    count: int = 0
-    was_update: bool = False
+    outcome: Outcome
     row: Any = None
+    error: Exception | None = None
 
 
-def write_rows(link: Link, sql: str, rows: Sequence[Stored], *, returning: bool, plain: bool, nested: bool) -> list[Written]:
-    """Insert rows one after the other; what a row violates is noted, and the others are written, all in one transaction.
+class Writes(Protocol):
+    """What inserts rows needs to know of its statement; ``inserts.RowWriter`` is one.
 
-    plain: the statement has no conflict clause, so all rows can be sent at once, in the hope that none is refused.
+    returns: the statement gives rows back. is_plain: it has no conflict clause, so all rows can be sent at once, in the
+    hope that none is refused.
     """
+
+    returns: bool
+    is_plain: bool
+
+    def judge(self, link: Link, count: int, row: Any) -> Written:
+        """Say what became of a row that was not refused."""
+        ...
+
+
+def write_rows(link: Link, writer: Writes, sql: str, rows: Sequence[Stored], nested: bool) -> list[Written]:
+    """Insert rows one after the other; what a row violates is noted, and the others are written, all in one transaction."""
     if len(rows) == 1:
-        return [_write_row(link, sql, rows[0], returning=returning)]
-    if plain:
+        return [_write_row(link, writer, sql, rows[0], guarded=nested and link.room.spoils)]
+    hopeful = _all_at_once(link, writer, sql, rows)
+    if hopeful is not None:
         try:
-            atomically(link, lambda: link.run_many(sql, rows), nested=nested)
+            return atomically(link, hopeful, nested=nested)
         except link.room.errors as error:
             if not _is_refusal(link, error):
                 raise
-        else:
-            return [Written(count=1)] * len(rows)
 
     def one_by_one(link: Link) -> list[Written]:
-        return [_write_row(link, sql, row, returning=returning) for row in rows]
+        return [_write_row(link, writer, sql, row, guarded=link.room.spoils) for row in rows]
 
     return atomically(link, lambda: link.at_once(one_by_one), nested=nested)
 
 
-def _write_row(link: Link, sql: str, row: Stored, *, returning: bool) -> Written:
-    try:
-        if returning:
+def _all_at_once(link: Link, writer: Writes, sql: str, rows: Sequence[Stored]) -> Callable[[], list[Written]] | None:
+    """Return what sends all rows in one go, where the database has such a way; it fails as a whole if a row is refused."""
+    if writer.is_plain:
+
+        def insert() -> list[Written]:
+            link.run_many(sql, rows)
+            return [Written(Outcome.INSERTED)] * len(rows)
+
+        return insert
+    if not link.room.sends_many:
+        return None
+
+    def upsert() -> list[Written]:
+        found = link.room.send_many(link, sql, rows, returns=writer.returns)
+        return [writer.judge(link, count, returned[0] if returned else None) for count, returned in found]
+
+    return upsert
+
+
+def _write_row(link: Link, writer: Writes, sql: str, row: Stored, *, guarded: bool) -> Written:
+    def write() -> Written:
+        if writer.returns:
             found = link.fetch(sql, row)
-            return Written(count=len(found), was_update=link.room.was_update(link), row=found[0] if found else None)
-        return Written(count=link.run(sql, row), was_update=link.room.was_update(link))
+            return writer.judge(link, len(found), found[0] if found else None)
+        return writer.judge(link, link.run(sql, row), None)
+
+    try:
+        return atomically(link, write, nested=True) if guarded else write()
     except link.room.errors as error:
-        link.room.was_update(link)
+        writer.judge(link, 0, None)
         if not _is_refusal(link, error):
             raise
-        return Written(error=error)
+        return Written(Outcome.FAILED, error=error)
 
 
 def _is_refusal(link: Link, error: Exception) -> bool:

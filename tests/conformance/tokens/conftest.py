@@ -14,6 +14,7 @@ from voices import START, VOICES, Forge, Voice, declared
 from resourcekit.data_layers import SQL, Memory, Redis
 from resourcekit.testing import ManualClock
 from tests.support import valkey
+from tests.support.databases import shared
 
 
 @pytest.fixture
@@ -43,6 +44,8 @@ def layers(request: pytest.FixtureRequest, tmp_path: Any) -> Callable[[str], Any
             return Memory()
         if name == "valkey":
             return Redis(request.getfixturevalue("token_valkey").url, tag=f"{tag}-{next(tables)}")
+        if name in ("postgresql", "mariadb"):
+            return SQL(shared(name).url, table=f"{tag}_{next(tables)}".replace("-", "_"))
         return SQL(f"sqlite:///{tmp_path}/tokens.db", table=f"table_{next(tables)}")
 
     return make
@@ -69,7 +72,10 @@ def speak() -> Iterator[Callable[[Any, str], Voice]]:
                 thread.join(10)
 
 
-@pytest.fixture(params=["memory", "sqlite", pytest.param("valkey", marks=pytest.mark.slow)])
+SERVERS = [pytest.param(name, marks=pytest.mark.slow) for name in ("valkey", "postgresql", "mariadb")]
+
+
+@pytest.fixture(params=["memory", "sqlite", *SERVERS])
 def layer_name(request: pytest.FixtureRequest) -> str:
     """Return the layer's name: every test runs on each."""
     return str(request.param)

@@ -8,10 +8,10 @@ import pytest
 
 from resourcekit import Attr, Domain, Resource, attribute, create, destroy, identity, increment, update
 from resourcekit.data_layers import SQL, Repo
-from tests.support.databases import Database, scratch
+from tests.support.databases import KINDS, Database, scratch
 
 
-@pytest.fixture(params=["sqlite"])
+@pytest.fixture(params=KINDS)
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     """An empty database."""
     with scratch(request.param, tmp_path) as place:

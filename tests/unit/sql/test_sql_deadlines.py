@@ -1,7 +1,6 @@
 """No call takes longer than its deadline, and what was not done says so."""
 
 import asyncio
-import sqlite3
 from contextlib import closing
 from datetime import timedelta
 
@@ -11,9 +10,17 @@ from resourcekit import context, query, transaction
 from resourcekit.data_layers import Repo
 from resourcekit.data_layers.sql import work
 from resourcekit.engine.drive import drive, in_colour
-from resourcekit.errors import Timeout
+from resourcekit.errors import OutcomeUnknown, Timeout
+from tests.support.databases import connect
 
 SHORT, LONG = timedelta(milliseconds=150), timedelta(seconds=30)
+
+
+LOCKS = {
+    "sqlite": "BEGIN IMMEDIATE",
+    "postgresql": "BEGIN; LOCK TABLE notes IN SHARE ROW EXCLUSIVE MODE",
+    "mariadb": "LOCK TABLES notes READ",
+}
 
 
 @pytest.fixture
@@ -21,8 +28,8 @@ def lock(database):
     """A block inside of which somebody else holds what every writer needs."""
 
     def begin():
-        connection = sqlite3.connect(database.url.removeprefix("sqlite:///"), isolation_level=None)
-        connection.execute("BEGIN IMMEDIATE")
+        connection = connect(database.url)
+        connection.cursor().execute(LOCKS[database.kind])
         return closing(connection)
 
     return begin
@@ -40,14 +47,16 @@ def test_a_write_ends_by_its_deadline(repo, declare, lock):
 
 def test_a_repo_s_timeout_holds_where_the_call_names_none(database, declare, lock):
     """The time that a Repo was given is the deadline of its calls."""
-    note = declare(Repo(database.url, timeout=SHORT))
+    declare(Repo(database.url))
+    note = declare(Repo(database.url, timeout=SHORT), storage=False)
     with lock(), pytest.raises(Timeout):
         note.write(key="a")
 
 
 def test_a_transaction_ends_by_its_deadline(repo, declare, lock):
     """A block waits for others at its begin, and not for longer than the call may take."""
-    note = declare(Repo(repo.url, timeout=SHORT))
+    declare(repo)
+    note = declare(Repo(repo.url, timeout=SHORT), storage=False)
     with lock(), pytest.raises(Timeout), transaction(note):
         note.write(key="a")
     note.write(key="b")
@@ -81,7 +90,7 @@ def test_a_task_ends_by_its_deadline(repo, declare, lock):
 
 
 def test_tasks_that_wait_for_each_other_end_by_their_deadlines(repo, declare, lock):
-    """The wait for a task that writes before is part of the deadline."""
+    """The wait for a connection, or for a task that writes before, is part of the deadline."""
     note = declare(repo)
 
     async def work():
@@ -89,8 +98,8 @@ def test_tasks_that_wait_for_each_other_end_by_their_deadlines(repo, declare, lo
             writes = [note.write.using(deadline=SHORT).aio(key=str(number)) for number in range(10)]
             return await asyncio.gather(*writes, return_exceptions=True)
 
-    assert [Timeout] * 10 == [type(each) for each in asyncio.run(work())]
-    assert 0 == query(note).count()
+    # A server that is busy may not answer in time: then nobody knows, and the error says so.
+    assert {Timeout, OutcomeUnknown} >= {type(each) for each in asyncio.run(work())}
 
 
 @pytest.mark.parametrize("colour", ["sync", "async"])
@@ -104,7 +113,11 @@ def test_a_deadline_that_has_passed_lets_nothing_begin(repo, declare, colour):
     assert 0 == query(note).count()
 
 
-SLOW = {"sqlite": "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n"}
+SLOW = {
+    "sqlite": "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n",
+    "postgresql": "SELECT pg_sleep(60)",
+    "mariadb": "SELECT sleep(60)",
+}
 
 
 @pytest.mark.parametrize("colour", ["sync", "async"])

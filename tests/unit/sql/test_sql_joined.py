@@ -17,9 +17,9 @@ class Planned(Exception):
 
 
 @pytest.fixture
-def engine(database):
+def engine(repo):
     """An engine of the user's own, with a table of his."""
-    made = sa.create_engine(database.url)
+    made = sa.create_engine(repo.url.set(drivername=repo.room.drivers[0]))
     with made.begin() as connection:
         connection.execute(sa.text("CREATE TABLE users (name VARCHAR(50) PRIMARY KEY)"))
     yield made

@@ -1,0 +1,27 @@
+"""The law book on SQL over PostgreSQL, in both colours, on a real server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from resourcekit.data_layers import SQL
+from resourcekit.data_layers.base import DataLayer
+from resourcekit.testing import DataLayerLaws
+from tests.support.databases import Database, scratch
+
+
+@pytest.mark.slow
+class TestPostgreSQLLaws(DataLayerLaws):
+    @pytest.fixture(autouse=True)
+    def place(self, tmp_path: Path) -> Iterator[None]:
+        """An empty database for each law."""
+        with scratch("postgresql", tmp_path) as self.database:
+            yield
+
+    database: Database
+
+    def make_data_layer(self, tmp_path: Path) -> DataLayer:
+        return SQL(self.database.url)
