@@ -159,7 +159,7 @@ async def _say(root: Root, sql: str, seconds: float) -> None:
     link = root.link
     try:
         if isinstance(link, AsyncLink):
-            await bounded(seconds, link.work, work.run, sql, ())
+            await bounded(seconds, link.work, Link.run, sql, ())
         else:
             link.allow(seconds)
             link.run(sql)

@@ -35,7 +35,7 @@ def level_of(repo: Repo) -> Level | None:
     return open_level(repo, repo.home) if ambient.get() else None
 
 
-def perform(repo: Repo, work: Callable[..., T], *args: Any) -> T:
+def perform(repo: Repo, work: Callable[..., T], args: tuple[Any, ...]) -> T:
     """Run ``work(link, *args)`` in this thread: in the open transaction, else on the thread's own connection."""
     level = open_level(repo, repo.home) if ambient.get() else None
     seconds = ambient_context().remaining(repo.seconds)

@@ -70,8 +70,8 @@ class ThreadPool:
     def take(self) -> Link:
         """Return a connection of this thread; nobody else uses it until it is put back."""
         try:
-            return self.idle().pop()
-        except IndexError:
+            return self._local.thread.idle.pop()  # type: ignore[no-any-return]  # thread locals are untyped
+        except (AttributeError, IndexError):
             return self._open()
 
     def put(self, link: Link) -> None:

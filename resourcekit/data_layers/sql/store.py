@@ -68,8 +68,8 @@ class SQLStore(Store):
         assert isinstance(plan, SQLPlan)
         statement, values = plan.prepared(params)
         if colour.get() is Colour.SYNC:
-            return statement.rows(self._now(work.fetch, statement.sql, values))
-        return statement.rows(await self._soon(work.fetch, statement.sql, values, writes=False))
+            return statement.rows(self._now(Link.fetch, statement.sql, values))
+        return statement.rows(await self._soon(Link.fetch, statement.sql, values, writes=False))
 
     def stream(self, plan: Plan, params: Params) -> AsyncIterator[Row]:
         """See the port."""
@@ -83,9 +83,9 @@ class SQLStore(Store):
         assert isinstance(plan.operation, Aggregate)
         statement, values = plan.prepared(params)
         if colour.get() is Colour.SYNC:
-            found = self._now(work.fetch, statement.sql, values)
+            found = self._now(Link.fetch, statement.sql, values)
         else:
-            found = await self._soon(work.fetch, statement.sql, values, writes=False)
+            found = await self._soon(Link.fetch, statement.sql, values, writes=False)
         if plan.operation.kind == "exists":
             return bool(found)
         return _figure(statement.rows(found))
@@ -120,14 +120,14 @@ class SQLStore(Store):
         statement, values = plan.prepared(params)
         if plan.operation.returning:  # type: ignore[union-attr]  # only updates and deletes come here
             if colour.get() is Colour.SYNC:
-                found = self._now(work.fetch, statement.sql, values)
+                found = self._now(Link.fetch, statement.sql, values)
             else:
-                found = await self._soon(work.fetch, statement.sql, values)
+                found = await self._soon(Link.fetch, statement.sql, values)
             rows = statement.rows(found)
             return WriteResult(len(rows), tuple(rows))
         if colour.get() is Colour.SYNC:
-            return WriteResult(self._now(work.run, statement.sql, values))
-        return WriteResult(await self._soon(work.run, statement.sql, values))
+            return WriteResult(self._now(Link.run, statement.sql, values))
+        return WriteResult(await self._soon(Link.run, statement.sql, values))
 
     def delete_in_batches(
         self, plan: Plan, params: Params, *, pace: timedelta = timedelta(milliseconds=50), size: int | None = None
@@ -179,7 +179,7 @@ class SQLStore(Store):
 
     def _now(self, function: Callable[..., T], *args: Any) -> T:
         try:
-            return perform(self.repo, function, *args)
+            return perform(self.repo, function, args)
         except Exception as error:
             raise self._placed(error) from None
 

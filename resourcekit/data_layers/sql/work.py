@@ -11,20 +11,10 @@ from resourcekit.data_layers.sql.dialect import TroubleKind
 from resourcekit.data_layers.sql.failures import AtCommit
 from resourcekit.data_layers.sql.link import Link, Stored
 
-__all__ = ["Written", "atomically", "begin", "commit", "fetch", "rollback", "run", "write_rows"]
+__all__ = ["Written", "atomically", "begin", "commit", "rollback", "write_rows"]
 
 T = TypeVar("T")
 _SAVEPOINT = "resourcekit_rows"
-
-
-def fetch(link: Link, sql: str, values: Stored) -> list[Any]:
-    """Return the rows of a statement."""
-    return link.fetch(sql, values)
-
-
-def run(link: Link, sql: str, values: Stored) -> int:
-    """Return the count of rows that a statement touched."""
-    return link.run(sql, values)
 
 
 def begin(link: Link) -> None:

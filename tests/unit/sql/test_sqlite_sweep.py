@@ -11,7 +11,7 @@ import pytest
 
 from resourcekit import query
 from resourcekit.data_layers.base import DeleteInBatches
-from resourcekit.data_layers.sql import work
+from resourcekit.data_layers.sql.link import Link
 from resourcekit.engine.drive import drive_iterator, in_colour
 from resourcekit.errors import Invalid
 from resourcekit.extending import Field, Param
@@ -110,7 +110,7 @@ def test_an_async_sweep_leaves_the_connection_as_it_was(repo, declare):
         seen = []
         async for _ in batches(note, size=50):
             link = await pool.take()
-            seen.append(await link.work(work.fetch, "PRAGMA synchronous", ()))
+            seen.append(await link.work(Link.fetch, "PRAGMA synchronous", ()))
             await pool.put(link)
         return seen
 
