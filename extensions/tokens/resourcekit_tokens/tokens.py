@@ -11,6 +11,7 @@ import attrs
 from resourcekit import utc_now
 from resourcekit.errors import InvalidArgument, SerializationFailure
 from resourcekit.extending import (
+    Aggregate,
     Expression,
     Field,
     Greatest,
@@ -70,22 +71,19 @@ def _standing(rule: str, record: Row) -> Standing:
 class Tokens:
     """The working side of a token resource, compiled once.
 
-    check_one: the shortest question there is: when was this jti revoked?
+    store: where the records are. check_one: the shortest question there is: does a record say that this jti is revoked?
     check_is_ours: the action that answers "revoked?" is the extension's own, so functions need not go through it.
     """
 
     def __init__(self, runtime: Runtime, options: TokenOptions) -> None:
         self.runtime, self.options = runtime, options
         self.resource = runtime.resource
-        self.check_one = self.store.compile(Select(Field("jti") == Param("jti"), fields=("revoked_at",)))
+        self.store: Store = runtime.store
+        is_revoked = (Field("jti") == Param("jti")) & ~Field("revoked_at").is_none()
+        self.check_one = self.store.compile(Aggregate("exists", is_revoked))
         self._checks: dict[int, Plan] = {}
         name = options.revocation.is_revoked_action_name
         self.check_is_ours = runtime.info.actions[name].origin.declared_by == "TokenResource"
-
-    @property
-    def store(self) -> Store:
-        """Where the records are."""
-        return self.runtime.store
 
     def _select_facts(self, keys: int) -> Plan:
         places = tuple(Param(f"k{position}") for position in range(keys))

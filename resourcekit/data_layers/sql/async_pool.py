@@ -36,7 +36,6 @@ def _sleep(seconds: float) -> None:
 class AsyncLink(Link):
     """A connection of an async driver; work on it is plain functions, in which waiting gives way to other tasks."""
 
-    gives_way: ClassVar[bool] = True
     __slots__ = ()
     keeper: AsyncConnection
 
@@ -120,6 +119,8 @@ class LoopPool:
         except BaseException:
             _ending.add(opening)
             opening.add_done_callback(self._opened_for_nobody)
+            # It is there in a moment, and then nothing is left behind in a loop that may end right now.
+            await asyncio.wait({opening}, timeout=_MOMENT)
             raise
 
     def _opened_for_nobody(self, opening: asyncio.Future[AsyncLink]) -> None:

@@ -43,7 +43,7 @@ def level_of(repo: Repo) -> Level | None:
 # Sync
 
 
-def perform(repo: Repo, work: Callable[..., T], *args: Any, writes: bool = True) -> T:
+def perform(repo: Repo, work: Callable[..., T], args: tuple[Any, ...], writes: bool) -> T:
     """Run ``work(link, *args)`` in this thread: in the open transaction, else on a connection of its own."""
     level = open_level(repo, repo.home) if ambient.get() else None
     seconds = ambient_context().remaining(repo.seconds)

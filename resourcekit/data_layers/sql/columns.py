@@ -168,7 +168,7 @@ def encode_moment(value: Any) -> int:
 
 def decode_moment(stored: int) -> dt.datetime:
     """Return the datetime, in UTC."""
-    return _EPOCH + dt.timedelta(microseconds=stored)
+    return _EPOCH + dt.timedelta(0, 0, stored)  # by position: a third of the time goes into names
 
 
 def _encode_duration(value: Any) -> int:

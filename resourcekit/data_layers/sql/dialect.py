@@ -348,8 +348,19 @@ class Room(ABC):
     def unsafe_settings(self, link: Wire, table: sa.Table) -> list[tuple[str, str, str]]:
         """Return settings that may lose data or stall: what, why and the cure of each."""
 
+    def unhurried(self, link: Wire) -> AbstractContextManager[None]:
+        """Return a block whose commits need not outlive a power cut: what is lost of them will be done again."""
+        return contextlib.nullcontext()
+
     def tidy(self, link: Wire) -> None:  # noqa: B027  # nothing to do, unless a room says otherwise
         """Do what a sweep owes the database between two batches, without making anybody wait."""
+
+    def clock_name(self) -> str:
+        """Return the name of a monotonic clock that all users of the database share, for leases; empty where there is none.
+
+        A clock of another name began at another time, so that what it counted is over.
+        """
+        return ""
 
     def clock(self) -> str:
         """Return a query for the microseconds since 1970 by the server's clock; empty where that is this host's."""

@@ -1,4 +1,8 @@
-"""Leases: a name that at most one caller holds, kept as records of a small resource in the same database."""
+"""Leases: a name that at most one caller holds, kept as records of a small resource in the same database.
+
+They are counted by a clock that all who share the database have in common (``common_time``), and that nobody sets where
+there is such a one. What was counted by a clock of another name, before the host was started, is free.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +36,8 @@ LEASE = ResourceInfo(
     entities=(
         _attribute("name", str, primary_key=True, constraints=Constraints(max_length=255)),
         _attribute("holder", str, constraints=Constraints(max_length=32)),
-        _attribute("until", datetime),
+        _attribute("clock", str, constraints=Constraints(max_length=64)),
+        _attribute("until", int),
     ),
     extensions={},
     options={},
@@ -43,10 +48,12 @@ LEASE = ResourceInfo(
 """The resource whose records are leases."""
 
 _FREE = OnConflict(
-    ("name",), set={"holder": Incoming("holder"), "until": Incoming("until")}, where=Existing("until") <= Param("now")
+    ("name",),
+    set={field: Incoming(field) for field in ("holder", "clock", "until")},
+    where=(Existing("until") <= Param("now")) | (Existing("clock") != Param("clock")),
 )
 _NAMED = Field("name") == Param("name")
-_OURS = all_of(_NAMED, Field("holder") == Param("holder"))
+_OURS = all_of(_NAMED, Field("holder") == Param("holder"), Field("clock") == Param("clock"))
 _KEPT = Update(all_of(_OURS, Field("until") > Param("now")), {"until": Param("until")})
 
 
@@ -56,8 +63,8 @@ class _Keeps(Protocol):
     async def create_storage_once(self) -> None:
         """Make the table where it is missing."""
 
-    async def now(self) -> datetime:
-        """Return the database's clock."""
+    async def common_time(self) -> tuple[str, int]:
+        """Return the name and the microseconds of the clock that counts."""
         ...
 
     def compile(self, operation: Operation) -> Plan:
@@ -81,6 +88,10 @@ class _Keeps(Protocol):
         ...
 
 
+def _microseconds(ttl: timedelta) -> int:
+    return ttl // timedelta(microseconds=1)
+
+
 def _here(ttl: timedelta) -> datetime:
     """Return when a time is over by the clock of this call; records are kept by the database's."""
     return current_clock().now() + ttl
@@ -91,31 +102,32 @@ class Lease(PortLease):
 
     def __init__(self, store: _Keeps, name: str, ttl: timedelta) -> None:
         self._store, self._name, self._ttl = store, name, ttl
-        self._holder = ""
+        self._holder, self._clock = "", ""
         self._holds = self._is_kept = False
 
     async def __aenter__(self) -> bool:
         """Try to take it; does not wait for whoever holds it."""
         await self._store.create_storage_once()
-        now = await self._store.now()
-        plan = self._store.compile(Insert(("name", "holder", "until"), _FREE, returning=False))
-        row = {"name": self._name, "holder": self._holder, "until": now + self._ttl}
-        result = await self._store.insert(plan, [row], {"now": now})
+        self._clock, now = await self._store.common_time()
+        self._holder = secrets.token_hex(16)
+        plan = self._store.compile(Insert(("name", "holder", "clock", "until"), _FREE, returning=False))
+        row = {"name": self._name, "holder": self._holder, "clock": self._clock, "until": now + _microseconds(self._ttl)}
+        result = await self._store.insert(plan, [row], {"now": now, "clock": self._clock})
         for failure in result.failures:
             raise failure.error
         self._holds = result.count == 1
         self.until = _here(self._ttl) if self._holds else await self._free_at(now)
         return self._holds
 
-    async def _free_at(self, now: datetime) -> datetime | None:
+    async def _free_at(self, now: int) -> datetime | None:
         plan = self._store.compile(Select(_NAMED, fields=("until",)))
         rows = await self._store.select(plan, {"name": self._name})
-        return _here(rows[0]["until"] - now) if rows else None
+        return _here(timedelta(microseconds=rows[0]["until"] - now)) if rows else None
 
     async def keep(self, ttl: timedelta) -> bool:
         """See the port."""
-        now = await self._store.now()
-        params = {"name": self._name, "holder": self._holder, "now": now, "until": now + ttl}
+        clock, now = await self._store.common_time()
+        params = {**self._ours(), "clock": clock, "now": now, "until": now + _microseconds(ttl)}
         if (await self._store.update(self._store.compile(_KEPT), params)).count == 0:
             return False
         self._is_kept, self.until = True, _here(ttl)
@@ -124,4 +136,7 @@ class Lease(PortLease):
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Give it back, if it is still ours and was not to be kept."""
         if self._holds and not self._is_kept:
-            await self._store.delete(self._store.compile(Delete(_OURS)), {"name": self._name, "holder": self._holder})
+            await self._store.delete(self._store.compile(Delete(_OURS)), self._ours())
+
+    def _ours(self) -> Params:
+        return {"name": self._name, "holder": self._holder, "clock": self._clock}

@@ -10,7 +10,7 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
 from resourcekit.data_layers.sql.dialect import Room, TroubleKind
 
@@ -167,21 +167,19 @@ class Link:
         """Run ``function(link)``, many statements inside an open transaction, without giving way between them."""
         return function(self)
 
-    def _patiently(self, attempt: Callable[[str, Stored], T], sql: str, values: Stored) -> T:
-        """Try again while others hold the lock, so that no thread of a driver sleeps with a statement it cannot drop."""
-        pause = 0.0005
+    def _patiently(self, attempt: Callable[[str, Stored], T], sql: str, values: Stored, error: Exception) -> T:
+        """Try again while others hold the lock: often enough to get in between two of them, and until the deadline.
+
+        A driver's own waiting would look less and less often, and its thread could not be told to stop.
+        """
+        pause = _SHORTEST
         while True:
-            left = self.gauge.ends_at - time.monotonic()
+            left = self.gauge.left()
             if self.sleep is None or left <= 0 or self.room.explain(error, None).kind is not TroubleKind.BUSY:
                 raise error
             self.sleep(min(pause, left))
             pause = min(pause * 1.5, _LONGEST)
             try:
                 return attempt(sql, values)
-            except self.room.errors as error:
-                left = self.gauge.left()
-                if left <= 0 or self.room.explain(error, None).kind is not TroubleKind.BUSY:
-                    raise
-            assert self.sleep is not None
-            self.sleep(min(pause, left))
-            pause = min(pause * 1.5, 0.02)
+            except self.room.errors as again:
+                error = again

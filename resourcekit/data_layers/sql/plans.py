@@ -33,6 +33,11 @@ from resourcekit.flow.expression import Expression
 __all__ = ["Compiler", "SQLPlan"]
 
 
+# Said in the text: some dialects would else bind a zero at each call.
+_NOUGHT: sa.ColumnElement[int] = sa.literal_column("0")
+_ONE: sa.ColumnElement[int] = sa.literal_column("1")
+
+
 @attrs.frozen(eq=False)
 class Compiler:
     """Makes statements for one resource's table.
@@ -87,7 +92,7 @@ class Compiler:
             built = built.order_by(builder.sort_key(key.by, descending=key.descending))
         number = builder.value_of(INTEGER)
         if operation.limit is not None:
-            built = built.limit(builder.value(operation.limit, number).element)
+            built = built.limit(builder.value(operation.limit, number).element).offset(_NOUGHT)
         if operation.offset is not None:
             built = built.offset(builder.value(operation.offset, number).element)
         return Statement(built, self.dialect, builder.binds, self.resource, {name: self.codecs[name] for name in fields})
@@ -136,7 +141,7 @@ class Compiler:
     def _aggregate(self, builder: Builder, operation: Aggregate) -> Statement:
         if operation.kind == "exists":
             built = self._where(builder, sa.select(sa.literal_column("1")).select_from(self.table), operation.condition)
-            return Statement(built.limit(sa.literal_column("1")), self.dialect, builder.binds, self.resource)
+            return Statement(built.limit(_ONE).offset(_NOUGHT), self.dialect, builder.binds, self.resource)
         if operation.kind == "count":
             built = self._where(builder, sa.select(sa.func.count()).select_from(self.table), operation.condition)
             return Statement(built, self.dialect, builder.binds, self.resource, {"figure": INTEGER})

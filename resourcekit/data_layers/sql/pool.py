@@ -92,7 +92,8 @@ class SyncPool(ABC):
     def _open(self) -> Link:
         connection = self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
         connection.detach()
-        link = Link(self._room, connection.connection.dbapi_connection, connection)
+        sleep = None if self._room.is_server else time.sleep
+        link = Link(self._room, connection.connection.dbapi_connection, connection, sleep=sleep)
         try:
             self._room.open(link, self._patience)
         except BaseException:
@@ -119,8 +120,8 @@ class ThreadPool(SyncPool):
     def take(self, seconds: float) -> Link:
         """See SyncPool; never waits."""
         try:
-            return self.idle().pop()
-        except IndexError:
+            return self._local.thread.idle.pop()  # type: ignore[no-any-return]  # thread locals are untyped
+        except (AttributeError, IndexError):
             return self._open()
 
     def put(self, link: Link) -> None:

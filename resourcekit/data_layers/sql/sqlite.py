@@ -9,7 +9,8 @@ import functools
 import re
 import sqlite3
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,9 @@ somebody's commit just after it would do the sweep's work, and wait."""
 
 _MOMENT = 20
 """Milliseconds for which a checkpoint waits for writers and readers to let it finish."""
+
+_BREATH = 0.005
+"""Seconds that the lock is free before the next batch, at the least; a link that waits for it looks more often."""
 
 _CONSTRAINTS = {
     sqlite3.SQLITE_CONSTRAINT_UNIQUE: TroubleKind.UNIQUE,
@@ -181,7 +185,8 @@ class SQLiteRoom(Room):
 
     def allow(self, link: Wire, seconds: float, known: float) -> float:
         """See Room."""
-        link.run(f"PRAGMA busy_timeout={0 if link.sleep is not None else int(seconds * 1000)}")
+        if link.sleep is None:
+            link.run(f"PRAGMA busy_timeout={int(seconds * 1000)}")
         return seconds
 
     def begin(self, link: Wire) -> None:
@@ -245,13 +250,20 @@ class SQLiteRoom(Room):
         """See Room; copies the write-ahead log into the database, so that it is written from its beginning again.
 
         A passive checkpoint stops nobody. But as long as others write meanwhile something is left, and the log grows: so
-        the rest is copied under the lock, for which others wait some milliseconds.
+        the rest is copied under the lock, for which others wait some milliseconds. Then the lock is left alone, so that those
+        who wait for it see that it is free.
         """
         _, pages, _ = link.fetch("PRAGMA wal_checkpoint(PASSIVE)")[0]
         if pages > _PAGES // 4:
             link.run(f"PRAGMA busy_timeout={_MOMENT}")
             link.fetch("PRAGMA wal_checkpoint(RESTART)")
             link.run("PRAGMA busy_timeout=0")
+        if link.sleep is not None:
+            link.sleep(_BREATH)
+
+    def clock_name(self) -> str:
+        """See Room; a file is used from one host, whose monotonic clock its processes share until it is started anew."""
+        return boot_id()
 
     def explain(self, error: Exception, table: sa.Table | None) -> Trouble:
         """See Room."""

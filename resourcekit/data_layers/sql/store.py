@@ -15,9 +15,10 @@ from resourcekit.data_layers.base import Aggregate, Capability, Insert, Operatio
 from resourcekit.data_layers.sql import leases, storage, work
 from resourcekit.data_layers.sql.blocks import Block
 from resourcekit.data_layers.sql.calls import level_of, perform, perform_async
-from resourcekit.data_layers.sql.columns import decode_moment
+from resourcekit.data_layers.sql.columns import decode_moment, encode_moment
 from resourcekit.data_layers.sql.failures import as_ours
 from resourcekit.data_layers.sql.inserts import RowWriter
+from resourcekit.data_layers.sql.link import Link
 from resourcekit.data_layers.sql.locked import LockedUpdate
 from resourcekit.data_layers.sql.pages import PageRanges
 from resourcekit.data_layers.sql.plans import Compiler, SQLPlan
@@ -75,8 +76,8 @@ class SQLStore(Store):
         assert isinstance(plan, SQLPlan)
         statement, values = plan.prepared(params)
         if colour.get() is Colour.SYNC:
-            return statement.rows(self._now(work.fetch, statement.sql, values, writes=False))
-        return statement.rows(await self._soon(work.fetch, statement.sql, values, writes=False))
+            return statement.rows(self._now(Link.fetch, statement.sql, values, writes=False))
+        return statement.rows(await self._soon(Link.fetch, statement.sql, values, writes=False))
 
     def stream(self, plan: Plan, params: Params) -> AsyncIterator[Row]:
         """See the port."""
@@ -90,9 +91,9 @@ class SQLStore(Store):
         assert isinstance(plan.operation, Aggregate)
         statement, values = plan.prepared(params)
         if colour.get() is Colour.SYNC:
-            found = self._now(work.fetch, statement.sql, values, writes=False)
+            found = self._now(Link.fetch, statement.sql, values, writes=False)
         else:
-            found = await self._soon(work.fetch, statement.sql, values, writes=False)
+            found = await self._soon(Link.fetch, statement.sql, values, writes=False)
         if plan.operation.kind == "exists":
             return bool(found)
         return _figure(statement.rows(found))
@@ -167,7 +168,14 @@ class SQLStore(Store):
         clock = self.repo.room.clock()
         if not clock or type(current_clock()) is not Clock:
             return current_clock().now()
-        return decode_moment(int((await self.do(work.fetch, clock, (), writes=False))[0][0]))
+        return decode_moment(int((await self.do(Link.fetch, clock, (), writes=False))[0][0]))
+
+    async def common_time(self) -> tuple[str, int]:
+        """Return the name and the microseconds of a clock that all users of the database share; leases are counted by it."""
+        name = self.repo.room.clock_name()
+        if name:
+            return name, int(current_clock().monotonic() * 1_000_000)
+        return "", encode_moment(await self.now())
 
     async def health(self) -> Iterable[Finding]:
         """See the port."""
@@ -198,7 +206,7 @@ class SQLStore(Store):
 
     def _now(self, function: Callable[..., T], *args: Any, writes: bool = True) -> T:
         try:
-            return perform(self.repo, function, *args, writes=writes)
+            return perform(self.repo, function, args, writes)
         except Exception as error:
             raise self._placed(error) from None
 

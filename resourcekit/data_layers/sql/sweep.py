@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import sqlalchemy as sa
 
 from resourcekit.data_layers.base import DeleteInBatches, Params
+from resourcekit.data_layers.sql import work
 from resourcekit.data_layers.sql.expressions import Bind, Builder
 from resourcekit.data_layers.sql.link import Link
 from resourcekit.data_layers.sql.plans import SQLPlan
@@ -36,7 +37,7 @@ class Ranges(Protocol):
         """Return where the range that begins at ``low`` ends (not part of it); ``None`` where it is the last one."""
 
     def delete(self, link: Link, low: Any, high: Any) -> int:
-        """Delete what matches in a range, in one transaction of its own; ``None``: from the beginning, to the end."""
+        """Delete what matches in a range by one statement; ``None``: from the beginning, to the end."""
         ...
 
     def amount(self, link: Link, rows: int) -> int:
@@ -56,10 +57,8 @@ async def sweep(store: _Does, ranges: Ranges, pace: float, size: int | None) -> 
     low: Any = None
     amount = ranges.first if size is None else await store.do(ranges.amount, size, writes=False)
     while True:
-        began = time.perf_counter()
         high = await store.do(ranges.end, low, amount, writes=False)
-        removed = await store.do(ranges.delete, low, high)
-        took = time.perf_counter() - began
+        removed, took = await store.do(_remove, ranges, low, high)
         await store.do(_tidy, writes=False)
         yield removed
         if high is None:
@@ -67,6 +66,18 @@ async def sweep(store: _Does, ranges: Ranges, pace: float, size: int | None) -> 
         low = high
         if size is None:
             amount = int(max(ranges.least, min(ranges.most, amount * min(_GROWTH, pace / max(took, 0.0001)))))
+
+
+def _remove(link: Link, ranges: Ranges, low: Any, high: Any) -> tuple[int, float]:
+    """Delete a range in one transaction of its own; return how much, and for how long others waited, in seconds."""
+
+    def remove() -> tuple[int, float]:
+        began = time.perf_counter()  # from here on others wait
+        return ranges.delete(link, low, high), began
+
+    with link.room.unhurried(link):
+        removed, began = work.atomically(link, remove, nested=False)
+        return removed, time.perf_counter() - began
 
 
 class KeyRanges:
@@ -141,5 +152,3 @@ def _named(name: str, key: tuple[Any, ...] | None) -> dict[str, Any]:
 def _tidy(link: Link) -> None:
     """Keep what the database writes for itself small, without making anybody wait."""
     link.room.tidy(link)
-    assert link.sleep is not None
-    link.sleep(_BREATH)

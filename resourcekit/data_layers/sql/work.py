@@ -13,20 +13,10 @@ from resourcekit.data_layers.sql.failures import AtCommit
 from resourcekit.data_layers.sql.link import Link, Stored
 from resourcekit.flow.result import Outcome
 
-__all__ = ["Written", "atomically", "begin", "change", "commit", "fetch", "rollback", "run", "write_rows"]
+__all__ = ["Written", "atomically", "begin", "change", "commit", "rollback", "write_rows"]
 
 T = TypeVar("T")
 _SAVEPOINT = "resourcekit_rows"
-
-
-def fetch(link: Link, sql: str, values: Stored) -> list[Any]:
-    """Return the rows of a statement."""
-    return link.fetch(sql, values)
-
-
-def run(link: Link, sql: str, values: Stored) -> int:
-    """Return the count of rows that a statement touched."""
-    return link.run(sql, values)
 
 
 def change(link: Link, sql: str, values: Stored, returning: bool, nested: bool) -> Any:  # passed through run_sync
@@ -123,40 +113,53 @@ class Writes(Protocol):
 
 
 def write_rows(link: Link, writer: Writes, sql: str, rows: Sequence[Stored], nested: bool) -> list[Written]:
-    """Insert rows one after the other; what a row violates is noted, and the others are written, all in one transaction."""
+    """Insert rows; what a row violates is noted, and the others are written, all in one transaction."""
     if len(rows) == 1:
         return [_write_row(link, writer, sql, rows[0], guarded=nested and link.room.spoils)]
-    hopeful = _all_at_once(link, writer, sql, rows)
-    if hopeful is not None:
+    if not writer.is_plain and not link.room.sends_many:
+
+        def write(link: Link) -> list[Written]:
+            return [_write_row(link, writer, sql, row, guarded=link.room.spoils) for row in rows]
+
+        return atomically(link, lambda: link.at_once(write), nested=nested)
+    try:
+        return atomically(link, lambda: _write_at_once(link, writer, sql, rows), nested=nested)
+    except link.room.errors as error:
+        if not _is_refusal(link, error):
+            raise
+    return atomically(link, lambda: link.at_once(lambda inside: _write_in_parts(inside, writer, sql, rows)), nested=nested)
+
+
+def _write_at_once(link: Link, writer: Writes, sql: str, rows: Sequence[Stored]) -> list[Written]:
+    """Send all rows in one go; fails as a whole if one of them is refused."""
+    if writer.is_plain:
+        link.run_many(sql, rows)
+        return [Written(Outcome.INSERTED)] * len(rows)
+    found = link.room.send_many(link, sql, rows, returns=writer.returns)
+    return [writer.judge(link, count, returned[0] if returned else None) for count, returned in found]
+
+
+def _write_in_parts(link: Link, writer: Writes, sql: str, rows: Sequence[Stored]) -> list[Written]:
+    """Send parts of the rows in one go each: a quarter of the size after a refusal, twice the size after a success.
+
+    So a single bad row is found in few steps, and many of them cost no more than rows sent one by one.
+    """
+    written: list[Written] = []
+    size = len(rows) // 4
+    while len(written) < len(rows):
+        part = rows[len(written) : len(written) + max(size, 1)]
+        if len(part) == 1:
+            written.append(_write_row(link, writer, sql, part[0], guarded=True))
+            size = 1 if written[-1].error else 2
+            continue
         try:
-            return atomically(link, hopeful, nested=nested)
+            written += atomically(link, lambda part=part: _write_at_once(link, writer, sql, part), nested=True)  # type: ignore[misc]  # bound now
+            size *= 2
         except link.room.errors as error:
             if not _is_refusal(link, error):
                 raise
-
-    def one_by_one(link: Link) -> list[Written]:
-        return [_write_row(link, writer, sql, row, guarded=link.room.spoils) for row in rows]
-
-    return atomically(link, lambda: link.at_once(one_by_one), nested=nested)
-
-
-def _all_at_once(link: Link, writer: Writes, sql: str, rows: Sequence[Stored]) -> Callable[[], list[Written]] | None:
-    """Return what sends all rows in one go, where the database has such a way; it fails as a whole if a row is refused."""
-    if writer.is_plain:
-
-        def insert() -> list[Written]:
-            link.run_many(sql, rows)
-            return [Written(Outcome.INSERTED)] * len(rows)
-
-        return insert
-    if not link.room.sends_many:
-        return None
-
-    def upsert() -> list[Written]:
-        found = link.room.send_many(link, sql, rows, returns=writer.returns)
-        return [writer.judge(link, count, returned[0] if returned else None) for count, returned in found]
-
-    return upsert
+            size //= 4
+    return written
 
 
 def _write_row(link: Link, writer: Writes, sql: str, row: Stored, *, guarded: bool) -> Written:

@@ -8,7 +8,7 @@ import pytest
 
 from resourcekit import context, query, transaction
 from resourcekit.data_layers import Repo
-from resourcekit.data_layers.sql import work
+from resourcekit.data_layers.sql.link import Link
 from resourcekit.engine.drive import drive, in_colour
 from resourcekit.errors import OutcomeUnknown, Timeout
 from tests.support.databases import connect
@@ -127,7 +127,7 @@ def test_a_slow_statement_is_stopped(database, repo, declare, colour):
 
     async def ask():
         with context(deadline=SHORT):
-            await note.__runtime__.store.do(work.fetch, SLOW[database.kind], (), writes=False)
+            await note.__runtime__.store.do(Link.fetch, SLOW[database.kind], (), writes=False)
 
     with pytest.raises(Timeout):
         asyncio.run(in_colour(ask())) if colour == "async" else drive(ask())

@@ -11,12 +11,20 @@ import pytest
 
 from resourcekit import query
 from resourcekit.data_layers.base import DeleteInBatches
-from resourcekit.data_layers.sql import work
+from resourcekit.data_layers.sql.link import Link
 from resourcekit.engine.drive import drive_iterator, in_colour
 from resourcekit.errors import Invalid
 from resourcekit.extending import Field, Param
+from tests.support.databases import scratch
 
 _KIB = 1024
+
+
+@pytest.fixture
+def database(tmp_path):
+    """A file; how servers sweep is tested with theirs."""
+    with scratch("sqlite", tmp_path) as place:
+        yield place
 
 
 def batches(note, *, size):
@@ -32,7 +40,7 @@ def log_of(repo) -> Path:
 
 def settings(repo):
     """Return how durable the commits of this thread's connection are, and at which length of the log it copies it."""
-    link = repo.sync_pool.take()
+    link = repo.sync_pool.take(5)
     try:
         return tuple(link.fetch(f"PRAGMA {name}")[0][0] for name in ("synchronous", "wal_autocheckpoint"))
     finally:
@@ -110,7 +118,7 @@ def test_an_async_sweep_leaves_the_connection_as_it_was(repo, declare):
         seen = []
         async for _ in batches(note, size=50):
             link = await pool.take()
-            seen.append(await link.work(work.fetch, "PRAGMA synchronous", ()))
+            seen.append(await link.work(Link.fetch, "PRAGMA synchronous", ()))
             await pool.put(link)
         return seen
 
@@ -121,7 +129,7 @@ def test_who_waits_for_the_lock_looks_often(repo, declare):
     """Between two looks at a lock lie at most four milliseconds: less than a sweep leaves it free between two batches."""
     note = declare(repo)
     note.write(key="a")
-    link, pauses = repo.sync_pool.take(), []
+    link, pauses = repo.sync_pool.take(5), []
     with closing(sqlite3.connect(repo.url.database, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
 
@@ -143,7 +151,7 @@ def test_a_sweep_breathes_between_its_batches(repo, declare):
     """After each batch the lock is free for five milliseconds, at the least."""
     note = declare(repo)
     fill(note, 200)
-    link, pauses = repo.sync_pool.take(), []
+    link, pauses = repo.sync_pool.take(5), []
     link.sleep = pauses.append
     repo.sync_pool.put(link)
     count = len(list(drive_iterator(batches(note, size=50))))

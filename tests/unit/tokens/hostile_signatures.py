@@ -44,6 +44,11 @@ EDWARDS_ORDER = 2**252 + 27742317777372353535851937790883648493
 """The order of Ed25519's group: s must be below it (RFC 8032, 5.1.7)."""
 
 
+def _octets(number: int, length: int) -> bytes:
+    """Return a number in so many bytes; in one more where it does not fit."""
+    return number.to_bytes(length + (number >= 256**length), "big")
+
+
 def of(name: str, **more: object) -> str:
     """A rightly signed token of this algorithm, under its kid."""
     return signed(said(), name, head=header(name, kid=name, **more))
@@ -223,10 +228,9 @@ def of_rsa() -> list[Hostile]:
             Hostile(f"{name}: {what}", with_signature(token, key.sign(message, *scheme)), "another scheme than the key's")
             for what, scheme in schemes.items()
         ]
-        numbers = {"0": 0, "1": 1, "n - 1": modulus - 1, "n": modulus, "n - right": modulus - right}
-        numbers |= {"right + n": right + modulus} if right + modulus < 256**length else {}
+        numbers = {"0": 0, "1": 1, "n - 1": modulus - 1, "n": modulus, "n - right": modulus - right, "right + n": right + modulus}
         made += [
-            Hostile(f"{name}: the number {what}", with_signature(token, number.to_bytes(length, "big")), "no signature")
+            Hostile(f"{name}: the number {what}", with_signature(token, _octets(number, length)), "no signature")
             for what, number in numbers.items()
         ]
     return made + [
