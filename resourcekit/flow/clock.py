@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import sys
 import time
+from collections.abc import Callable
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -12,6 +16,27 @@ if TYPE_CHECKING:
     import threading
 
 __all__ = ["Clock", "current_clock", "everywhere", "here", "utc_now"]
+
+_LONGEST_LOOK = 30.0
+"""Seconds of one wait of the system's. It stands still while the machine sleeps, so that who waits longer must look at the clock."""
+
+
+def _elapsed() -> Callable[[], float]:
+    """Return the system's seconds that nobody can set, those included in which the machine slept.
+
+    On Linux and macOS ``time.monotonic()`` leaves them out, on Windows and the BSDs it does not.
+    """
+    number = getattr(time, {"linux": "CLOCK_BOOTTIME", "darwin": "CLOCK_MONOTONIC_RAW"}.get(sys.platform, ""), None)
+    if number is None:
+        return time.monotonic
+    try:
+        time.clock_gettime(number)
+    except OSError:  # not every sandbox has it
+        return time.monotonic
+    return functools.partial(time.clock_gettime, number)
+
+
+_monotonic = _elapsed()
 
 
 class Clock:
@@ -24,8 +49,8 @@ class Clock:
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
-        """Seconds since some fixed moment; never goes back."""
-        return time.monotonic()
+        """Seconds since some fixed moment; never goes back, and goes on while the machine sleeps."""
+        return _monotonic()
 
     def wait(self, event: threading.Event, seconds: float) -> bool:
         """Wait until the event is set, at most this many seconds by this clock; return whether it is set."""
@@ -38,19 +63,21 @@ class Clock:
     def wait_until(self, event: threading.Event, moment: float) -> bool:
         """Wait until the event is set, or until ``monotonic()`` has reached a moment; return whether the event is set.
 
-        Who counts from a fixed moment waits by this: a clock that is moved meanwhile cannot make the wait longer.
+        Who counts from a fixed moment waits by this: a clock that is moved meanwhile cannot make the wait longer, and where
+        the machine slept past the moment, the wait ends half a minute after it woke at the latest.
         """
-        return event.wait(max(0.0, moment - self.monotonic()))
+        while not event.is_set() and (left := moment - self.monotonic()) > 0:
+            event.wait(min(left, _LONGEST_LOOK))
+        return event.is_set()
 
     async def wait_until_async(self, event: asyncio.Event, moment: float) -> bool:
         """Do the same in a task; the event belongs to the running loop."""
         import asyncio  # 30 ms that a program without tasks need not pay
 
-        try:
-            await asyncio.wait_for(event.wait(), max(0.0, moment - self.monotonic()))
-        except TimeoutError:
-            return event.is_set()
-        return True
+        while not event.is_set() and (left := moment - self.monotonic()) > 0:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(event.wait(), min(left, _LONGEST_LOOK))
+        return event.is_set()
 
 
 _system = Clock()

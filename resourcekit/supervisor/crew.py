@@ -7,6 +7,7 @@ overlap, and a thread that sleeps costs next to nothing beside the work it is th
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -25,9 +26,6 @@ from resourcekit.telemetry import logger
 __all__ = ["Crew"]
 
 _log = logger("supervisor")
-
-_LONGEST_WAIT = 86_400.0
-"""Seconds; a worker looks at its schedule once a day at least, and no wait overflows what the system can count."""
 
 _NEARLY = 1e-6
 """Seconds by which a moment may be missed: sums of floats that ought to be equal differ in their last digit."""
@@ -205,8 +203,7 @@ class Crew:
                     await self._run(job)
                 else:
                     # What is due and has no claim is being run by somebody else; the end of that run wakes this worker.
-                    latest = now + _LONGEST_WAIT
-                    await worker.wait_until(latest if due is None or is_due else min(due - _NEARLY, latest))
+                    await worker.wait_until(math.inf if due is None or is_due else due - _NEARLY)
         except Exception as error:  # nothing is left that could tell of it but this line and the status
             _log.exception("the worker for %s ended with %s", job, type(error).__name__)
             job.retire(worker.wake, crashed=True)

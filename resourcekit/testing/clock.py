@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-import time
 from collections.abc import Callable
 from contextvars import Token
 from datetime import UTC, datetime, timedelta
@@ -37,7 +36,7 @@ class ManualClock(Clock):
     def __init__(self, start: datetime | None = None, *, everywhere: bool = False) -> None:
         self._now = _aware(start) if start is not None else utc_now()
         # From the real one onwards: what was begun before this clock must not seem to lie in the future.
-        self._monotonic = time.monotonic()
+        self._monotonic = Clock().monotonic()
         self._everywhere = everywhere
         self._token: Token[Clock] | None = None
         self._changed = threading.Condition()

@@ -48,13 +48,7 @@ _MOST = 2**31 - 1
 Progress = Callable[[ExpungeResult], object]
 
 
-def _elapsed() -> float:
-    """Seconds that passed, asleep or awake where the system counts that."""
-    boot = getattr(time, "CLOCK_BOOTTIME", None)
-    return time.monotonic() if boot is None else time.clock_gettime(boot)
-
-
-_BEGAN = (time.time(), _elapsed())
+_BEGAN = (time.time(), Clock().monotonic())
 
 
 @records_function
@@ -144,7 +138,7 @@ async def _check_clocks(tokens: Tokens) -> None:
     if abs(await tokens.store.now() - utc_now()) > _APART:
         raise UnsafeStore("the store's clock and this system's disagree by more than five minutes; set one of them right")
     if type(current_clock()) is Clock:
-        drift = abs((time.time() - _BEGAN[0]) - (_elapsed() - _BEGAN[1]))
+        drift = abs((time.time() - _BEGAN[0]) - (Clock().monotonic() - _BEGAN[1]))
         if drift > _APART.total_seconds():
             raise UnsafeStore("this system's wall clock was moved by more than five minutes since the process began; restart it")
 
