@@ -42,6 +42,10 @@ class _Worker(ABC):
     finished: futures.Future[None]
 
     @abstractmethod
+    def begin(self) -> None:
+        """Go to work."""
+
+    @abstractmethod
     async def wait_until(self, moment: float) -> None:
         """Wait until a moment of the monotonic clock, or until woken."""
 
@@ -73,9 +77,13 @@ class _Thread(_Worker):
         self.finished = _under_way()
         self._awake = threading.Event()
         self._thread = 0
+        self._spawn, self._name, self._work = spawn, name, work
+
+    def begin(self) -> None:
+        """See the base."""
         # The context of the starter: services follow its clock.
         surroundings = copy_context()
-        spawn(lambda: surroundings.run(self._live, work), name)
+        self._spawn(lambda: surroundings.run(self._live, self._work), self._name)
 
     def _live(self, work: Work) -> None:
         self._thread = threading.get_ident()
@@ -119,7 +127,11 @@ class _Task(_Worker):
         self._asyncio = asyncio
         self._awake = asyncio.Event()
         self._loop = asyncio.get_running_loop()
-        self._task = self._loop.create_task(work(self), name=name)
+        self._name, self._work = name, work
+
+    def begin(self) -> None:
+        """See the base."""
+        self._task = self._loop.create_task(self._work(self), name=self._name)
         self._task.add_done_callback(self._ended)
 
     def _ended(self, task: Any) -> None:
@@ -180,7 +192,7 @@ class Crew:
             raise
 
     def _hire(self, job: Job, spawn: Callable[[Callable[[], object], str], object]) -> None:
-        """Give a job a worker; the worker waits until the job is planned."""
+        """Give a job a worker, who begins once the job is planned."""
 
         async def work(worker: _Worker) -> None:
             # Work in the background has no actor, and no deadline but its own, whoever started it.
@@ -192,23 +204,30 @@ class Crew:
         self._workers.append(worker)
         self._jobs.append(job)
         job.plan(worker.wake)
+        worker.begin()
 
     async def _attend(self, job: Job, worker: _Worker) -> None:
-        """Run a job whenever it is due, until told to stop."""
+        """Run a job whenever it is due, until told to stop; what should not fail here is tried again, not for ever."""
         try:
             while not self._stopping.is_set():
-                now, due = current_clock().monotonic(), job.due
-                is_due = due is not None and due - now <= _NEARLY
-                if is_due and job.claim():
-                    await self._run(job)
-                else:
-                    # What is due and has no claim is being run by somebody else; the end of that run wakes this worker.
-                    await worker.wait_until(math.inf if due is None or is_due else due - _NEARLY)
-        except Exception as error:  # nothing is left that could tell of it but this line and the status
-            _log.exception("the worker for %s ended with %s", job, type(error).__name__)
-            job.retire(worker.wake, crashed=True)
+                try:
+                    await self._take_step(job, worker)
+                except Exception as error:  # nothing is left that could tell of it but this line and the status
+                    _log.exception("the worker for %s crashed with %s", job, type(error).__name__)
+                    if not job.may_restart(current_clock().monotonic()):
+                        job.retire(worker.wake, crashed=True)
+                        break
         finally:
             job.retire(worker.wake)
+
+    async def _take_step(self, job: Job, worker: _Worker) -> None:
+        now, due = current_clock().monotonic(), job.due
+        is_due = due is not None and due - now <= _NEARLY
+        if is_due and job.claim():
+            await self._run(job)
+        else:
+            # What is due and has no claim is being run by somebody else; the end of that run wakes this worker.
+            await worker.wait_until(math.inf if due is None or is_due else due - _NEARLY)
 
     async def _run(self, job: Job) -> None:
         """Run a job whose claim is held, and let nothing out that ends other jobs."""

@@ -43,7 +43,7 @@ class ServiceHealth:
     def is_healthy(self) -> bool:
         """Whether somebody runs it, it is on time, and its work is not left undone for more than two intervals."""
         keeps_up = not self.lag_error and (self.lag is None or self.lag <= _PATIENCE * self.interval)
-        return self.state not in ("stopped", "crashed") and self.is_on_time and keeps_up
+        return self.state not in ("resting", "stopped", "crashed") and self.is_on_time and keeps_up
 
     def as_dict(self) -> dict[str, object]:
         """Return it as JSON can say it; a lag in seconds."""

@@ -45,6 +45,8 @@ class Job:
     due: float | None = attrs.field(default=None, init=False)
     _wake: Callable[[], None] | None = attrs.field(default=None, init=False)
     _crashed: bool = attrs.field(default=False, init=False)
+    _crashes: tuple[float, ...] = attrs.field(default=(), init=False)
+    _rests: bool = attrs.field(default=False, init=False)
     _done: float = attrs.field(default=0.0, init=False)
     _known: ServiceStatus = attrs.field(init=False)
     _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
@@ -77,7 +79,7 @@ class Job:
             now = current_clock().monotonic()
             self.due = self.scheduling.first(now, self.interval.total_seconds())
             self._done = now  # nothing is late yet
-            self._wake, self._crashed = wake, False
+            self._wake, self._crashed, self._crashes, self._rests = wake, False, (), False
         wake()
 
     def retire(self, wake: Callable[[], None], *, crashed: bool = False) -> None:
@@ -85,6 +87,12 @@ class Job:
         with self._lock:
             if self._wake == wake:
                 self.due, self._wake, self._crashed = None, None, crashed
+
+    def may_restart(self, moment: float) -> bool:
+        """Count a crash, and return whether it may be started again; a good run, and time, let crashes be forgotten."""
+        with self._lock:
+            self._crashes = (*self.scheduling.recent(self._crashes, moment), moment)
+            return len(self._crashes) <= self.scheduling.restarts
 
     def claim(self) -> bool:
         """Become the one who may run it now; false where somebody else is."""
@@ -94,7 +102,7 @@ class Job:
             self._ending = futures.Future()
             # Running from the outset, so that nobody who waits for it can cancel it.
             self._ending.set_running_or_notify_cancel()
-            self._runner = _here()
+            self._runner, self._rests = _here(), False
             return True
 
     async def claim_when_free(self) -> None:
@@ -121,33 +129,36 @@ class Job:
         clock = current_clock()
         started, began = clock.now(), clock.monotonic()
         self._known = attrs.evolve(self._known, running_since=started)
-        facts: dict[str, Any] = {}
         result: object = None
+        outcome: dict[str, Any] = {}
+        cut = _Cut(should_stop)
         try:
             # In a sync call driven on its own, so that a service that suspends fails alone.
-            work = self._work(should_stop, must)
+            work = self._work(cut, must)
             result = drive(work) if colour.get() is Colour.SYNC else await work
-            facts = {"failures": 0, "last_error": "", "last_result": result, "last_success": started}
+            outcome = {"failures": 0, "last_error": "", "last_result": result, "last_success": started}
         except BaseException as error:
             failures = self._known.failures + (not is_cancellation(error))
-            facts = {"failures": failures, "last_error": type(error).__name__}
+            has_crashed = failures > self._known.failures and not isinstance(error, Exception)
+            self._rests = has_crashed and not self.may_restart(clock.monotonic())
+            outcome = {"failures": failures, "last_error": type(error).__name__}
             raise
         finally:
             if isinstance(result, Elsewhere):
                 self._leave(result, clock.monotonic())
             else:
-                self._end(began, clock.monotonic(), {**facts, "last_run": started})
+                self._end(began, clock.monotonic(), {**outcome, "last_run": started}, is_whole=not cut.is_seen)
         return result
 
-    async def _work(self, should_stop: Callable[[], bool], must: bool) -> object:  # passed on, as ``run`` got it
+    async def _work(self, cut: _Cut, must: bool) -> object:  # passed on, as ``run`` got it
         """Run the service, in turn with the other processes of the fleet where it wants that."""
 
         async def work(renew: Renew | None = None) -> object:
-            context = ServiceContext(resource=self.resource, options=self.options, should_stop=should_stop)
-            return await self.service.run(context if renew is None else attrs.evolve(context, renew=renew))
+            context = ServiceContext(resource=self.resource, options=self.options, should_stop=cut.should_stop)
+            return await self.service.run(context if renew is None else attrs.evolve(context, renew=cut.seen_by(renew)))
 
         turn = turn_for(self.resource, self.name, self.interval) if self.service.once_per_fleet else None
-        return await work() if turn is None else await turn.take(work, must=must)
+        return await work() if turn is None else await turn.take(work, must=must, is_whole=lambda: not cut.is_seen)
 
     def _leave(self, found: Elsewhere, ended: float) -> None:
         """Set the next try for when the turn may be taken again, and let go of the claim; it was no run."""
@@ -158,6 +169,7 @@ class Job:
             if self.due is not None:
                 self.due = self.scheduling.after_other(ended, free, self.interval.total_seconds())
             self._known = attrs.evolve(self._known, running_since=None, failures=0, last_error="")
+            self._crashes = ()
         self._let_go()
         _log.debug("%s is done elsewhere; next look at %s", self, self.status().next_due)
 
@@ -169,25 +181,36 @@ class Job:
         if wake is not None:
             wake()
 
-    def _end(self, began: float, ended: float, facts: dict[str, Any]) -> None:
+    def _end(self, began: float, ended: float, facts: dict[str, Any], *, is_whole: bool) -> None:
         """Record a run, set the next one, and let go of the claim."""
         interval = self.interval.total_seconds()
-        with self._lock:
-            runs = self._known.runs + 1
-            known = attrs.evolve(self._known, **facts, runs=runs, running_since=None, last_seconds=ended - began)
-            if self.due is not None and known.failures > self._known.failures:
-                self.due = self.scheduling.after_failure(ended, known.failures, interval)
-            elif self.due is not None:
-                self.due = self.scheduling.after_success(began, ended, interval)
-            if not known.failures:
-                self._done = ended
-            self._known = known
-        self._let_go()
+        try:
+            with self._lock:
+                runs = self._known.runs + 1
+                known = attrs.evolve(self._known, **facts, runs=runs, running_since=None, last_seconds=ended - began)
+                if self.due is not None:
+                    self.due = self._next(known.failures, began, ended, interval)
+                if not known.failures:
+                    self._crashes = ()
+                    self._done = ended if is_whole else self._done
+                self._known = known
+        finally:
+            self._let_go()
         self._tell()
+
+    def _next(self, failures: int, began: float, ended: float, interval: float) -> float:
+        """Return when the next run is due, after one that has just ended."""
+        if self._rests:
+            return self.scheduling.after_rest(ended, interval)
+        if failures > self._known.failures:
+            return self.scheduling.after_failure(ended, failures, interval)
+        return self.scheduling.after_success(began, ended, interval)
 
     def _tell(self) -> None:
         status = self.status()
-        if status.failures:
+        if status.state == "resting":
+            _log.error("%s crashed with %s once too often; it rests until %s", self, status.last_error, status.next_due)
+        elif status.failures:
             _log.warning(
                 "%s failed with %s, %d times in a row; next try at %s", self, status.last_error, status.failures, status.next_due
             )
@@ -237,7 +260,31 @@ class Job:
             return "running"
         if self.due is None:
             return "crashed" if self._crashed else "stopped"
+        if self._rests:
+            return "resting"
         return "backing off" if self._known.failures else "waiting"
+
+
+class _Cut:
+    """Whether a run has seen that it is to end, and so may have left work undone."""
+
+    def __init__(self, should_stop: Callable[[], bool]) -> None:
+        self._should_stop, self.is_seen = should_stop, False
+
+    def should_stop(self) -> bool:
+        """Ask on the run's behalf."""
+        self.is_seen = self._should_stop() or self.is_seen
+        return self.is_seen
+
+    def seen_by(self, renew: Renew) -> Renew:
+        """Ask on the run's behalf whether the turn is still its own."""
+
+        async def ask() -> bool:
+            is_ours = await renew()
+            self.is_seen = self.is_seen or not is_ours
+            return is_ours
+
+        return ask
 
 
 def _later(now: datetime, seconds: float) -> datetime:

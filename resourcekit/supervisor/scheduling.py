@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import attrs
 
@@ -25,11 +25,15 @@ class Scheduling:
 
     first_within: seconds after the start within which the first run falls; 60 unless set.
     retry_within: seconds within which the first retry of a failed run falls; 1 unless set. It doubles with each failure.
+    restarts: how often a service that crashes is started again within ``restart_window`` seconds; 5 within ten minutes
+        unless set. One crash more, and it rests.
     uniform: returns a random number between two; spawn: runs a function in a new daemon thread of that name.
     """
 
     first_within: float = 60.0
     retry_within: float = 1.0
+    restarts: int = 5
+    restart_window: float = 600.0
     uniform: Callable[[float, float], float] = random.uniform
     spawn: Callable[[Callable[[], object], str], object] = _start_daemon
 
@@ -54,6 +58,14 @@ class Scheduling:
         """
         longest = self.retry_within * 2.0 ** min(failures - 1, _MOST_DOUBLINGS)
         return ended + self.uniform(0.0, min(longest, interval))
+
+    def recent(self, crashes: Sequence[float], now: float) -> tuple[float, ...]:
+        """Return the moments of crashes that still count."""
+        return tuple(moment for moment in crashes if now - moment < self.restart_window)
+
+    def after_rest(self, ended: float, interval: float) -> float:
+        """Return when a service that crashed too often is tried again: an interval later, and not before the window is over."""
+        return ended + max(interval, self.restart_window)
 
     def after_other(self, now: float, free: float, interval: float) -> float:
         """Return when to look again after another process had the turn: soon after it is free, never later than an interval.

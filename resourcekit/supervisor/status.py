@@ -9,7 +9,7 @@ import attrs
 
 __all__ = ["ServiceState", "ServiceStatus"]
 
-ServiceState = Literal["waiting", "running", "backing off", "stopped", "crashed"]
+ServiceState = Literal["waiting", "running", "backing off", "resting", "stopped", "crashed"]
 """What a service is doing; see ServiceStatus."""
 
 
@@ -19,7 +19,8 @@ class ServiceStatus:
 
     resource: the class. service: the name of the service. interval: from the start of one run to that of the next.
     state: ``"waiting"`` for its next run; ``"running"``; ``"backing off"``: the last run failed, and it waits for the next
-        try; ``"stopped"``: nobody will run it; ``"crashed"``: its worker ended on its own, which is a bug of resourcekit.
+        try; ``"resting"``: it crashed (what it raised was no Exception) more often than Scheduling allows, and is left alone for
+        an interval; ``"stopped"``: nobody will run it; ``"crashed"``: its worker did so, which is a bug of resourcekit.
     runs: how many runs ended, failed ones included. failures: how many failed in a row, zero after a good one.
     running_since: start of the run that is going on. last_run: start of the last run that ended; last_seconds: how long
         it took. last_result: what the last good run returned. last_error: name of the exception's type if the last run

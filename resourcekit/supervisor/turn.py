@@ -6,6 +6,7 @@ it is kept for the rest of the interval: whoever comes in that time, a restarted
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -22,6 +23,9 @@ Renew = Callable[[], Awaitable[bool]]
 
 _HOLD = timedelta(seconds=60)
 """How long a dead holder keeps its turn; a living one renews it three times in that time."""
+
+_APART = timedelta(minutes=5)
+"""Nobody keeps a turn for longer than an interval, but clocks of stores are corrected now and then."""
 
 
 @attrs.frozen
@@ -43,19 +47,40 @@ class Turn:
     name: str
     interval: timedelta
 
-    async def take(self, work: Callable[[Renew], Awaitable[T]], *, must: bool) -> T | Elsewhere:
-        """Do the work if it is this process's turn; ``must``: in any case. Raises what the store and the work raise."""
+    async def take(
+        self, work: Callable[[Renew], Awaitable[T]], *, must: bool, is_whole: Callable[[], bool] = lambda: True
+    ) -> T | Elsewhere:
+        """Do the work if it is this process's turn; ``must``: in any case. Raises what the store and the work raise.
+
+        is_whole: asked after the work. Where it was cut short, or failed, the turn is given back, so that whoever comes next,
+        this process too, goes on at once.
+        """
         hold = min(_HOLD, self.interval)
         lease = self.store.lease(self.name, hold)
         began = current_clock().monotonic()
         async with lease as held:
             if not held and not must:
+                if self._is_absurd(lease.until):
+                    # Kept by a clock of the store's that has been set right since. The turn goes on under another name.
+                    return await attrs.evolve(self, name=f"{self.name}'").take(work, must=must, is_whole=is_whole)
                 return Elsewhere(lease.until, self._ago(lease.until, hold))
-            result = await work(_renewing(lease, hold) if held else _always)
-            if held:
-                rest = self.interval.total_seconds() - (current_clock().monotonic() - began)
-                await lease.keep(timedelta(seconds=max(1.0, rest)))
+            try:
+                result = await work(_renewing(lease, hold) if held else _always)
+            except Exception:
+                with contextlib.suppress(Exception):  # the store may be what failed, and the lease is over soon
+                    await self._keep(lease, held, timedelta(0))
+                raise
+            rest = self.interval.total_seconds() - (current_clock().monotonic() - began)
+            await self._keep(lease, held, timedelta(seconds=max(1.0, rest)) if is_whole() else timedelta(0))
             return result
+
+    async def _keep(self, lease: Lease, held: bool, ttl: timedelta) -> None:
+        # Also to end it: a run that renewed its lease holds it beyond the end of the block.
+        if held:
+            await lease.keep(ttl)
+
+    def _is_absurd(self, until: datetime | None) -> bool:
+        return until is not None and until - current_clock().now() > self.interval + _APART
 
     def _ago(self, until: datetime | None, hold: timedelta) -> timedelta | None:
         left = timedelta(0) if until is None else until - current_clock().now()
