@@ -352,6 +352,20 @@ class Room(ABC):
         """Return a block whose commits need not outlive a power cut: what is lost of them will be done again."""
         return contextlib.nullcontext()
 
+    skips_locked: bool = False
+    """A sweep leaves out rows that others hold; the next one takes them. Else it waits for them."""
+
+    def batch(self, link: Wire, *, waits: bool) -> AbstractContextManager[None]:
+        """Return a block around what a sweep does in one transaction, inside of it; no commit of it need outlive a power cut.
+
+        waits: for rows that others hold as long as the call may take; else for a moment, and then it fails.
+        """
+        return contextlib.nullcontext()
+
+    def delete_unlocked(self, table: sa.Table, found: sa.Select[Any]) -> Any:
+        """Return a DELETE of those of the rows, found by their keys, that nobody else holds."""
+        raise NotImplementedError
+
     def tidy(self, link: Wire) -> None:  # noqa: B027  # nothing to do, unless a room says otherwise
         """Do what a sweep owes the database between two batches, without making anybody wait."""
 

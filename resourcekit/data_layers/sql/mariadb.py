@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 from sqlalchemy.engine import make_url
 
-from resourcekit.data_layers.sql import mariadb_errors
+from resourcekit.data_layers.sql import mariadb_deletes, mariadb_errors
 from resourcekit.data_layers.sql import mariadb_keys as keys
 from resourcekit.data_layers.sql import mariadb_upserts as upserts
 from resourcekit.data_layers.sql.columns import Codec, Form
@@ -49,6 +49,7 @@ class MariaRoom(Room):
     greatest = "greatest"
     returns_updates = False
     sends_many = True
+    skips_locked = True
     definitions_commit = True
 
     @functools.cached_property
@@ -275,6 +276,21 @@ class MariaRoom(Room):
     def unsafe_settings(self, link: Wire, table: sa.Table) -> list[tuple[str, str, str]]:
         """See Room."""
         return mariadb_errors.unsafe_settings(link, table)
+
+    @contextmanager
+    def batch(self, link: Wire, *, waits: bool) -> Generator[None]:
+        """See Room. No session may commit without waiting for the disk: innodb_flush_log_at_trx_commit is the server's."""
+        before = link.prefix
+        if not waits:
+            link.prefix = "SET STATEMENT innodb_lock_wait_timeout=0 FOR "
+        try:
+            yield
+        finally:
+            link.prefix = before
+
+    def delete_unlocked(self, table: sa.Table, found: sa.Select[Any]) -> Any:
+        """See Room."""
+        return mariadb_deletes.DeleteFound(table, found)
 
     def clock(self) -> str:
         """See Room."""

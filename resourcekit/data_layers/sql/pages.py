@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
 import sqlalchemy as sa
 
 from resourcekit.data_layers.base import DeleteInBatches, Params
@@ -21,27 +22,39 @@ __all__ = ["PageRanges"]
 
 _BEGIN = "(0,0)"
 
+_PARTS = (
+    "SELECT n.nspname, c.relname FROM pg_partition_tree(to_regclass(%s)) t JOIN pg_class c ON c.oid = t.relid "
+    "JOIN pg_namespace n ON n.oid = c.relnamespace WHERE t.isleaf AND c.relkind = 'r' ORDER BY c.relname"
+)
+"""The partitions that hold rows; none where a table is not partitioned."""
 
-def _read(place: str) -> tuple[int, int]:
+
+@attrs.frozen
+class Place:
+    """Where a range begins or ends. part: the number of a partition; ctid: where in it."""
+
+    part: int = 0
+    ctid: str = _BEGIN
+
+
+def _read(ctid: str) -> tuple[int, int]:
     """Return page and row of a ctid."""
-    page, row = place.strip("()").split(",")
+    page, row = ctid.strip("()").split(",")
     return int(page), int(row)
 
 
 class PageRanges:
-    """Ranges of ``ctid`` on PostgreSQL 14 or later, which scans nothing but the range. A place in the table is such a ctid."""
+    """Ranges of ``ctid`` on PostgreSQL 14 or later, which scans nothing but the range; of one partition after the other."""
 
     first, least, most = 32, 1, 20_000
 
     def __init__(self, plan: SQLPlan, table: sa.Table, params: Params) -> None:
         assert isinstance(plan.operation, DeleteInBatches)
         self._compiler, self._params = plan.compiler, params
-        preparer = plan.compiler.dialect.identifier_preparer
-        self._name = preparer.format_table(table)
-        condition = shaped(plan.operation, params).condition  # type: ignore[union-attr]  # the same kind of operation
-        self._bounded = self._delete(table, condition, to_high=True)
-        self._open = self._delete(table, condition, to_high=False)
-        self._pages = 0
+        self._table, self._condition = table, shaped(plan.operation, params).condition  # type: ignore[union-attr]  # the same kind
+        self._statements: dict[tuple[int, bool, bool], Statement] = {}
+        self._parts: list[sa.Table] = []
+        self._pages: dict[int, int] = {}
         self._by_rows = False
 
     def amount(self, link: Link, rows: int) -> int:
@@ -49,38 +62,65 @@ class PageRanges:
         self._by_rows = True
         return rows
 
-    def end(self, link: Link, low: str | None, amount: int) -> str | None:
+    def end(self, link: Link, low: Place | None, amount: int) -> Place | None:
         """See Ranges."""
-        return self._after_rows(link, low or _BEGIN, amount) if self._by_rows else self._after_pages(link, low or _BEGIN, amount)
+        if not self._parts:
+            found = link.fetch(_PARTS, (self._name(self._table),))
+            self._parts = [self._part(schema, name) for schema, name in found] or [self._table]
+        low = low or Place()
+        ctid = (self._after_rows if self._by_rows else self._after_pages)(link, low, amount)
+        if ctid is not None:
+            return Place(low.part, ctid)
+        return Place(low.part + 1) if low.part + 1 < len(self._parts) else None
 
-    def _after_rows(self, link: Link, low: str, amount: int) -> str | None:
-        sql = f"SELECT count(*), max(ctid)::text FROM (SELECT ctid FROM {self._name} WHERE ctid >= %s::tid LIMIT %s) AS found"  # noqa: S608  # quoted
-        count, last = link.fetch(sql, (low, amount))[0]
+    def _part(self, schema: str, name: str) -> sa.Table:
+        """Return a partition as a table of its own: a ctid tells a place in one of them, not in all."""
+        return self._table.to_metadata(sa.MetaData(), schema=schema, name=name)
+
+    def _name(self, table: sa.Table, *, in_text: bool = False) -> str:
+        name = self._compiler.dialect.identifier_preparer.format_table(table)
+        return name if in_text else name.replace("%%", "%")
+
+    def _after_rows(self, link: Link, low: Place, amount: int) -> str | None:
+        name = self._name(self._parts[low.part], in_text=True)
+        sql = f"SELECT count(*), max(ctid)::text FROM (SELECT ctid FROM {name} WHERE ctid >= %s::tid LIMIT %s) AS found"  # noqa: S608  # quoted
+        count, last = link.fetch(sql, (low.ctid, amount))[0]
         if count < amount:
             return None
         page, row = _read(last)
         return f"({page},{row + 1})"
 
-    def _after_pages(self, link: Link, low: str, amount: int) -> str | None:
-        high = _read(low)[0] + amount
-        if high >= self._pages:
+    def _after_pages(self, link: Link, low: Place, amount: int) -> str | None:
+        high = _read(low.ctid)[0] + amount
+        if high >= self._pages.get(low.part, 0):
             size = "SELECT pg_relation_size(%s::regclass) / current_setting('block_size')::int"
-            self._pages = link.fetch(size, (self._name.replace("%%", "%"),))[0][0]
-        return f"({high},0)" if high < self._pages else None
+            self._pages[low.part] = link.fetch(size, (self._name(self._parts[low.part]),))[0][0]
+        return f"({high},0)" if high < self._pages[low.part] else None
 
-    def delete(self, link: Link, low: str | None, high: str | None) -> int:
+    def delete(self, link: Link, low: Place | None, high: Place | None, *, skips: bool) -> int:
         """See Ranges."""
-        bounds = {"resourcekit low": low or _BEGIN, "resourcekit high": high}
-        statement = self._open if high is None else self._bounded
+        low = low or Place()
+        to_high = high is not None and high.part == low.part
+        shape = low.part, to_high, skips
+        if shape not in self._statements:
+            self._statements[shape] = self._delete(*shape)
+        bounds = {"resourcekit low": low.ctid, "resourcekit high": high.ctid if high else ""}
+        statement = self._statements[shape]
         return link.run(statement.sql, statement.values({**self._params, **bounds}))
 
-    def _delete(self, table: sa.Table, condition: Any, *, to_high: bool) -> Statement:
-        builder = Builder(self._compiler.room, table, self._compiler.codecs, self._compiler.resource)
-        built: Any = sa.delete(table)
-        if condition is not None:
-            built = built.where(builder.test(condition))
+    def _delete(self, part: int, to_high: bool, skips: bool) -> Statement:
+        room, table = self._compiler.room, self._parts[part]
+        builder = Builder(room, table, self._compiler.codecs, self._compiler.resource)
+        place: sa.ColumnElement[Any] = sa.literal_column("ctid")
+        built: Any = sa.select(place).select_from(table).with_for_update(skip_locked=True) if skips else sa.delete(table)
+        if self._condition is not None:
+            built = built.where(builder.test(self._condition))
         for name, operator in (("low", ">="), ("high", "<")) if to_high else (("low", ">="),):
             builder.binds[name] = Bind(f"resourcekit {name}", str)
-            place = sa.literal_column("ctid").op(operator, is_comparison=True)
-            built = built.where(place(sa.bindparam(name).op("::")(sa.literal_column("tid"))))
+            bound = sa.bindparam(name).op("::")(sa.literal_column("tid"))
+            built = built.where(place.op(operator, is_comparison=True)(bound))
+        if skips:
+            built = room.delete_unlocked(table, built)
+            if self._condition is not None:
+                built = built.where(builder.test(self._condition))
         return Statement(built, self._compiler.dialect, builder.binds, self._compiler.resource)

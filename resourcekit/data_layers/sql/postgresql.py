@@ -32,6 +32,9 @@ _OLDEST = 140_000
 """Version 14: the first that scans ranges of ctid."""
 
 _PARTS = re.compile(r"\\.|\\$|[^\\]", re.DOTALL)
+_MOMENT = 20
+"""Milliseconds for which a batch of a sweep waits for rows that others hold: longer than a commit takes."""
+
 _STORAGE_KEY = 0x7265736B6974
 """Advisory lock of those who make tables; any number that nobody else uses."""
 
@@ -55,6 +58,7 @@ class PostgresRoom(Room):
     spoils = True
     sweeps_pages = True
     sends_many = True
+    skips_locked = True
     empty_bytes = "''::bytea"
 
     @functools.cached_property
@@ -254,6 +258,19 @@ class PostgresRoom(Room):
     def unsafe_settings(self, link: Wire, table: sa.Table) -> list[tuple[str, str, str]]:
         """See Room."""
         return postgresql_errors.unsafe_settings(link, self._named(table))
+
+    @contextmanager
+    def batch(self, link: Wire, *, waits: bool) -> Generator[None]:
+        """See Room; both settings end with the transaction."""
+        link.run("SET LOCAL synchronous_commit = off")
+        if not waits:
+            link.run(f"SET LOCAL lock_timeout = {_MOMENT}")
+        yield
+
+    def delete_unlocked(self, table: sa.Table, found: sa.Select[Any]) -> Any:
+        """See Room; the keys are places in the table. An array, so that they are looked up, and the table is not read."""
+        places: Element = sa.func.array(found.correlate(None).scalar_subquery())
+        return sa.delete(table).where(sa.literal_column("ctid") == sa.func.any(places))
 
     def clock(self) -> str:
         """See Room."""

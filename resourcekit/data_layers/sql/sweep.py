@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from resourcekit.data_layers.base import DeleteInBatches, Params
 from resourcekit.data_layers.sql import work
+from resourcekit.data_layers.sql.dialect import TroubleKind
 from resourcekit.data_layers.sql.expressions import Bind, Builder
 from resourcekit.data_layers.sql.link import Link
 from resourcekit.data_layers.sql.plans import SQLPlan
@@ -36,8 +37,11 @@ class Ranges(Protocol):
     def end(self, link: Link, low: Any, amount: int) -> Any:
         """Return where the range that begins at ``low`` ends (not part of it); ``None`` where it is the last one."""
 
-    def delete(self, link: Link, low: Any, high: Any) -> int:
-        """Delete what matches in a range by one statement; ``None``: from the beginning, to the end."""
+    def delete(self, link: Link, low: Any, high: Any, *, skips: bool) -> int:
+        """Delete what matches in a range by one statement; ``None``: from the beginning, to the end.
+
+        skips: leave out rows that others hold.
+        """
         ...
 
     def amount(self, link: Link, rows: int) -> int:
@@ -69,11 +73,27 @@ async def sweep(store: _Does, ranges: Ranges, pace: float, size: int | None) -> 
 
 
 def _remove(link: Link, ranges: Ranges, low: Any, high: Any) -> tuple[int, float]:
-    """Delete a range in one transaction of its own; return how much, and for how long others waited, in seconds."""
+    """Delete a range in one transaction of its own; return how much, and for how long others waited, in seconds.
 
+    Where others hold a row for longer than a moment, the range is done once more without what they hold: it costs more,
+    so it is not how each range is done.
+    """
+    room = link.room
+    if not room.skips_locked:
+        return _in_transaction(link, ranges, low, high, skips=False)
+    try:
+        return _in_transaction(link, ranges, low, high, skips=False)
+    except room.errors as error:
+        if room.explain(error, None).kind is not TroubleKind.BUSY:
+            raise
+    return _in_transaction(link, ranges, low, high, skips=True)
+
+
+def _in_transaction(link: Link, ranges: Ranges, low: Any, high: Any, *, skips: bool) -> tuple[int, float]:
     def remove() -> tuple[int, float]:
         began = time.perf_counter()  # from here on others wait
-        return ranges.delete(link, low, high), began
+        with link.room.batch(link, waits=skips or not link.room.skips_locked):
+            return ranges.delete(link, low, high, skips=skips), began
 
     with link.room.unhurried(link):
         removed, began = work.atomically(link, remove, nested=False)
@@ -110,20 +130,24 @@ class KeyRanges:
             built = built.where(self._beyond("low", binds))
         return Statement(built, self._compiler.dialect, binds, self._compiler.resource)
 
-    def delete(self, link: Link, low: tuple[Any, ...] | None, high: tuple[Any, ...] | None) -> int:
+    def delete(self, link: Link, low: tuple[Any, ...] | None, high: tuple[Any, ...] | None, *, skips: bool) -> int:
         """See Ranges."""
-        statement = self._statement(("delete", low is None, high is None), self._delete, low is not None, high is not None)
+        shape = low is not None, high is not None, skips
+        statement = self._statement(("delete", *shape), self._delete, *shape)
         return link.run(statement.sql, statement.values({**self._params, **_named("low", low), **_named("high", high)}))
 
-    def _delete(self, from_low: bool, to_high: bool) -> Statement:  # one of four shapes
-        builder = Builder(self._compiler.room, self._table, self._compiler.codecs, self._compiler.resource)
-        built: Any = sa.delete(self._table)
+    def _delete(self, from_low: bool, to_high: bool, skips: bool) -> Statement:  # one of eight shapes
+        room = self._compiler.room
+        builder = Builder(room, self._table, self._compiler.codecs, self._compiler.resource)
+        built: Any = sa.select(*self._keys).with_for_update(skip_locked=True) if skips else sa.delete(self._table)
         if self._condition is not None:
             built = built.where(builder.test(self._condition))
         if from_low:
             built = built.where(self._beyond("low", builder.binds))
         if to_high:
             built = built.where(~self._beyond("high", builder.binds))
+        if skips:
+            built = room.delete_unlocked(self._table, built)
         return Statement(built, self._compiler.dialect, builder.binds, self._compiler.resource)
 
     def _beyond(self, name: str, binds: dict[str, Bind]) -> Any:
