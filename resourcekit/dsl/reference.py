@@ -200,9 +200,9 @@ def class_section(kind: type, *, called: str = "", level: int = 2, without: Coll
         _bullets(Item(name=name, doc=doc) for name, doc in texts.items() if name not in without),
         table(filter(None, (_property(name, value) for name, value in members.items())), called="property"),
         *(
-            function_section(f"{kind.__name__}.{name}", value, level=level + 1, called=name)
+            function_section(f"{kind.__name__}.{name}", getattr(kind, name), level=level + 1, called=name)
             for name, value in members.items()
-            if inspect.isfunction(value)
+            if inspect.isfunction(value) or isinstance(value, classmethod)
         ),
     )
 

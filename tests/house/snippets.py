@@ -4,7 +4,8 @@ What a page may show, and how a reader sees what is run:
 
 * ``python`` blocks run in order, in one module a page, in an empty folder. A block whose first line is ``# name.py`` is
   kept as that file instead, further blocks of the same file are put below it, and other blocks import it; a file that
-  no block imports is imported at the end; ``test_*.py`` is handed to pytest, unless a ``console`` block does that.
+  no block imports is imported at the end; ``test_*.py`` is handed to pytest, unless a ``console`` block does that;
+  ``conftest.py`` and ``env.py`` are left to pytest and Alembic.
 * ``expression    # -> value`` is checked: the line's ``repr`` must read like that; ``...`` stands for anything.
 * ``statement    # raises Error: text`` is checked on the statement's first or last line: it must raise that error.
 * ``console`` blocks: each ``$ command`` is run in the same folder, and the lines below it must be what it prints.
@@ -122,7 +123,7 @@ def run_page(path: Path) -> None:
     if left:
         _command(f"pytest -q {' '.join(left)}", 0, f"{page.name}: {', '.join(left)}")
     for name in files:
-        if name.endswith(".py") and name not in tests and Path(name).stem != "conftest":
+        if name.endswith(".py") and name not in tests and Path(name).stem not in ("conftest", "env"):
             importlib.import_module(_module_of(name))
 
 

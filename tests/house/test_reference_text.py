@@ -170,6 +170,10 @@ class _Box:
     def put(self, thing: object) -> None:
         """Put a thing in."""
 
+    @classmethod
+    def of(cls, *things: object) -> None:
+        """Make a box around things."""
+
     def _hidden(self) -> None:
         """Nobody's business."""
 
@@ -197,7 +201,15 @@ Holds things.
 put(thing: object) -> None
 ```
 
-Put a thing in."""
+Put a thing in.
+
+### _Box.of
+
+```py
+of(*things: object) -> None
+```
+
+Make a box around things."""
 
     assert expected == class_section(_Box, called="_Box")
 

@@ -170,6 +170,18 @@ class TestStores:
         """The record of one token would stand for another's."""
         assert ["RK115"] == ids(altered(tmp_path, lambda made: made.replace('"jti" TEXT', '"jti" TEXT COLLATE NOCASE')))
 
+    def test_a_column_of_another_type(self, tmp_path):
+        """A migration was made on a database of another kind."""
+        assert ["RK116"] == ids(altered(tmp_path, lambda made: made.replace('"jti" TEXT', '"jti" BLOB')))
+
+    @pytest.mark.parametrize(("written", "lost"), [("WITHOUT ROWID, STRICT", "WITHOUT ROWID and STRICT"), (", STRICT", "STRICT")])
+    def test_a_table_that_was_copied(self, tmp_path, written, lost):
+        """What copies a table anew, as migrations do on SQLite, leaves out how it was made."""
+        token = altered(tmp_path, lambda made: " ".join(made.split()).replace(written, ""))
+        (finding,) = doctor(token)
+
+        assert ("RK113", f"the table tokens is not {lost}") == (finding.id, finding.what)
+
     def test_a_database_without_a_write_ahead_log(self, tmp_path):
         """The file cannot be switched to one: here, by a locking that knows no shared memory."""
         url = f"sqlite:///file:{tmp_path}/setups.db?vfs=unix-dotfile&uri=true"

@@ -185,6 +185,9 @@ class Room(ABC):
         """Return what a sync driver is told besides the URL, so that connecting ends."""
         return {}
 
+    def bound_waits(self, raw: Any, seconds: float | None) -> None:  # noqa: B027  # nothing to do, unless a room says otherwise
+        """Let a sync driver's fresh connection wait so long for each answer; ``None``: for ever."""
+
     @abstractmethod
     def column_type(self, place: Place) -> sa.types.TypeEngine[Any]:
         """Return the column type for a place."""
@@ -328,6 +331,14 @@ class Room(ABC):
     @abstractmethod
     def columns(self, link: Wire, table: sa.Table) -> dict[str, bool]:
         """Return the columns of a table by name, and whether each is part of its key; nothing where there is no table."""
+
+    @abstractmethod
+    def types(self, link: Wire, table: sa.Table) -> dict[str, str]:
+        """Return the type of each column of a table, as ``type_name`` writes it."""
+
+    def type_name(self, column: sa.Column[Any]) -> str:
+        """Return the type that a column is declared with, in lower case, without how it compares."""
+        return column.type.compile(dialect=self.dialect).lower().partition(" collate ")[0].partition(" character set ")[0]
 
     @abstractmethod
     def indexes(self, link: Wire, table: sa.Table) -> set[str]:

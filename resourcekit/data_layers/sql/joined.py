@@ -16,7 +16,7 @@ from resourcekit.data_layers.after_commit import run_after_commit, run_after_com
 from resourcekit.data_layers.sql import work
 from resourcekit.data_layers.sql.async_pool import AsyncLink
 from resourcekit.data_layers.sql.link import Link
-from resourcekit.data_layers.sql.repo import Repo
+from resourcekit.data_layers.sql.repo import Repo, repo_of
 from resourcekit.data_layers.sql.transaction import Level, Root, ambient
 from resourcekit.errors import InvalidArgument
 from resourcekit.flow.context import Colour, colour
@@ -40,15 +40,7 @@ class joined:  # noqa: N801  # a context manager, named as it is used: with join
         self._levels: list[Level] = []
 
     def _repos(self) -> list[Repo]:
-        repos: dict[int, Repo] = {}
-        for resource in self._resources:
-            resource.__runtime__.ready()
-            repo = getattr(resource.__runtime__.store, "repo", None)
-            if not isinstance(repo, Repo):
-                msg = f"{resource.__name__} is not kept in an SQL database"
-                raise InvalidArgument(msg)
-            repos[id(repo)] = repo
-        return list(repos.values())
+        return list({id(repo): repo for repo in map(repo_of, self._resources)}.values())
 
     def _open(self, link: Link, connection: sa.Connection, repos: list[Repo]) -> None:
         token = colour.set(Colour.ASYNC if isinstance(link, AsyncLink) else Colour.SYNC)

@@ -70,6 +70,10 @@ class MariaRoom(Room):
         whole = max(1, math.ceil(seconds))
         return {"connect_timeout": whole, "read_timeout": whole, "write_timeout": whole}
 
+    def bound_waits(self, raw: Any, seconds: float | None) -> None:
+        """See Room."""
+        raw._read_timeout = raw._write_timeout = seconds  # noqa: SLF001  # the driver has no other way to change it
+
     # Statements
 
     def places(self, codecs: Mapping[str, Codec], lengths: Mapping[str, int | None], groups: Sequence[Any]) -> dict[str, Place]:
@@ -250,6 +254,15 @@ class MariaRoom(Room):
             (table.schema, table.name),
         )
         return {name: bool(is_key) for name, is_key in found}
+
+    def types(self, link: Wire, table: sa.Table) -> dict[str, str]:
+        """See Room; without the width that whole numbers are shown with."""
+        found = link.fetch(
+            "SELECT column_name, column_type FROM information_schema.columns "
+            "WHERE table_schema = coalesce(%s, database()) AND table_name = %s",
+            (table.schema, table.name),
+        )
+        return {name: re.sub(r"int\(\d+\)", "int", kind) for name, kind in found}
 
     def indexes(self, link: Wire, table: sa.Table) -> set[str]:
         """See Room."""

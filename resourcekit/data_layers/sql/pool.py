@@ -90,7 +90,9 @@ class SyncPool(ABC):
         return [link for idle in list(self._all.values()) for link in idle]
 
     def _open(self) -> Link:
-        connection = self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        connection = self.engine.connect()
+        self._room.bound_waits(connection.connection.dbapi_connection, self._patience)
+        connection.execution_options(isolation_level="AUTOCOMMIT")
         connection.detach()
         sleep = None if self._room.is_server else time.sleep
         link = Link(self._room, connection.connection.dbapi_connection, connection, sleep=sleep)

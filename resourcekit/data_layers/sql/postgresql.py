@@ -231,6 +231,15 @@ class PostgresRoom(Room):
         )
         return dict(found)
 
+    def types(self, link: Wire, table: sa.Table) -> dict[str, str]:
+        """See Room."""
+        found = link.fetch(
+            "SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute "
+            "WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped",
+            (self._named(table),),
+        )
+        return dict(found)
+
     def indexes(self, link: Wire, table: sa.Table) -> set[str]:
         """See Room."""
         found = link.fetch(

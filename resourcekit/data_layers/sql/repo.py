@@ -24,9 +24,9 @@ from resourcekit.data_layers.sql.pool import SharedPool, SyncPool, ThreadPool
 from resourcekit.data_layers.sql.postgresql import PostgresRoom
 from resourcekit.data_layers.sql.quiet import hush
 from resourcekit.data_layers.sql.sqlite import SQLiteRoom
-from resourcekit.errors import DeclarationError
+from resourcekit.errors import DeclarationError, InvalidArgument
 
-__all__ = ["Repo", "repo_for"]
+__all__ = ["Repo", "repo_for", "repo_of"]
 
 _ROOMS: dict[str, Room] = {name: room for room in (SQLiteRoom(), PostgresRoom(), MariaRoom()) for name in (room.name, *room.also)}
 
@@ -94,6 +94,19 @@ class Repo:
         """``Repo('sqlite:///app.db')``; a password is never shown."""
         return f"Repo({self.url.render_as_string(hide_password=True)!r})"
 
+    @classmethod
+    def of(cls, *resources: Any) -> Repo:
+        """Return the repo in which these resources keep their records, whichever way they name it: ``Repo.of(Token)``.
+
+        Seals their domains, so that its metadata holds the table of each of their members. Raises InvalidArgument where
+        no resource is named, one of them is not kept in an SQL database, or they are kept in several.
+        """
+        repos = {id(repo): repo for repo in map(repo_of, resources)}
+        if len(repos) != 1:
+            msg = "the resources are kept in several databases" if repos else "name a resource: Repo.of(Token)"
+            raise InvalidArgument(msg)
+        return next(iter(repos.values()))
+
     @property
     def engine(self) -> sa.Engine:
         """The sync engine, made when it is first asked for."""
@@ -133,8 +146,11 @@ class Repo:
 
     def _made(self) -> sa.Engine:
         url, room = self.url.set(drivername=self.room.drivers[0]), self.room
-        told = {name: value for name, value in room.connect_args(self.seconds).items() if name not in url.query}
-        return sa.create_engine(url, connect_args=told)
+        bounds = room.connect_args(self.seconds)
+        engine = sa.create_engine(url, connect_args={name: value for name, value in bounds.items() if name not in url.query})
+        if not bounds.keys() & url.query.keys():  # a migration that runs on this engine may take its time
+            sa.event.listen(engine, "connect", lambda raw, _: room.bound_waits(raw, None))
+        return engine
 
     def forget(self) -> None:
         """Start anew, as a child of a fork: engines drop their connections without closing them."""
@@ -195,6 +211,16 @@ def _check_driver(room: Room, engine: sa.Engine | AsyncEngine | None) -> None:
             path=("Repo",),
             hint=f"Make the engine with {' or '.join(room.drivers)}.",
         )
+
+
+def repo_of(resource: Any) -> Repo:
+    """Return the repo of a resource, its domain sealed. Raises InvalidArgument where it is not kept in an SQL database."""
+    resource.__runtime__.ready()
+    repo = getattr(resource.__runtime__.store, "repo", None)
+    if not isinstance(repo, Repo):
+        msg = f"{resource.__name__} is not kept in an SQL database"
+        raise InvalidArgument(msg)
+    return repo
 
 
 _repos: weakref.WeakSet[Repo] = weakref.WeakSet()

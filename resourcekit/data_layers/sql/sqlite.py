@@ -209,6 +209,10 @@ class SQLiteRoom(Room):
         """See Room."""
         return {name: bool(key) for name, key in link.fetch("SELECT name, pk FROM pragma_table_info(?)", (table.name,))}
 
+    def types(self, link: Wire, table: sa.Table) -> dict[str, str]:
+        """See Room."""
+        return {name: kind.lower() for name, kind in link.fetch("SELECT name, type FROM pragma_table_info(?)", (table.name,))}
+
     def indexes(self, link: Wire, table: sa.Table) -> set[str]:
         """See Room."""
         return {name for (name,) in link.fetch("SELECT name FROM pragma_index_list(?)", (table.name,))}
@@ -228,6 +232,16 @@ class SQLiteRoom(Room):
         mode = link.fetch("PRAGMA journal_mode")[0][0]
         if mode != "wal":
             found.append((f"the journal mode is {mode}, not wal", "Readers and writers block each other.", cure))
+        made = link.fetch(
+            "SELECT wr OR NOT EXISTS (SELECT 1 FROM pragma_table_info(?) WHERE pk), strict "  # a missing key is told elsewhere
+            "FROM pragma_table_list(?) WHERE schema = 'main'",
+            (table.name, table.name),
+        )
+        lost = [words for words, is_so in zip(("WITHOUT ROWID", "STRICT"), made[0], strict=True) if not is_so]
+        if lost:
+            why = "Checks and sweeps take longer, and a column may hold what it is not declared for."
+            again = "Make the table anew with both, by a migration (Alembic's batch mode: table_kwargs)."
+            found.append((f"the table {table.name} is not {' and '.join(lost)}", why, again))
         remote = file_system(str(link.fetch("SELECT file FROM pragma_database_list WHERE name = 'main'")[0][0]))
         if remote in _REMOTE:
             why = "Hosts that share the file see neither each other's locks nor each other's log, and overwrite each other."

@@ -78,10 +78,22 @@ def findings(link: Link, info: ResourceInfo, table: sa.Table) -> list[Finding]:
                 "Make it so by a migration.",
             )
         )
+    found.extend(_type_findings(link, info, table))
     found.extend(_index_findings(link, info, table))
     unsafe = link.room.unsafe_settings(link, table)
     found.extend(_finding("RK113", info, what, why, cure, "warning") for what, why, cure in unsafe)
     return found
+
+
+def _type_findings(link: Link, info: ResourceInfo, table: sa.Table) -> Iterator[Finding]:
+    """Find columns of another type, as a migration leaves them that was made on a database of another kind."""
+    there = link.room.types(link, table)
+    for column in table.columns:
+        kind, declared = there.get(column.name), link.room.type_name(column)
+        if kind not in (None, declared):
+            what = f"the column {column.name} of {table.name} is {kind}, not {declared}"
+            why = "Values may be refused, cut, or compared otherwise than the resource does."
+            yield _finding("RK116", info, what, why, "Change its type by a migration.", "warning")
 
 
 def _index_findings(link: Link, info: ResourceInfo, table: sa.Table) -> Iterator[Finding]:
