@@ -55,13 +55,13 @@ def test_a_repo_s_timeout_holds_where_the_call_names_none(database, declare, loc
 
 def test_a_transaction_ends_by_its_deadline(repo, declare, lock):
     """A block waits for others at its begin, and not for longer than the call may take."""
-    declare(repo)
+    patient = declare(repo)
     note = declare(Repo(repo.url, timeout=SHORT), storage=False)
     with lock(), pytest.raises(Timeout), transaction(note):
         note.write(key="a")
-    note.write(key="b")
+    patient.write(key="b")
 
-    assert ["b"] == [record.key for record in query(note).all()]
+    assert ["b"] == [record.key for record in query(patient).all()]
 
 
 def test_readers_do_not_wait_for_writers(repo, declare, lock):
