@@ -22,6 +22,7 @@ from resourcekit.dsl.entity import Entity
 from resourcekit.dsl.extension import Extension
 from resourcekit.dsl.origin import Origin
 from resourcekit.dsl.scope import Scope
+from resourcekit.engine.functions import Function
 from resourcekit.engine.interface import caller_for
 from resourcekit.engine.misfits import misfits
 from resourcekit.engine.record import as_dict, describe, how_to_change, new_values, no_such_name
@@ -287,7 +288,8 @@ def _hang(resource: ResourceMeta, facts: ResourceInfo, layer: DataLayer) -> None
     for name, action in facts.actions.items():
         setattr(resource, name, caller_for(resource, action))
     for name, function in facts.functions.items():
-        setattr(resource, name, function)
+        # Bound once, so that a call need not do it.
+        setattr(resource, name, function.__get__(None, resource) if isinstance(function, Function) else function)
     if not layer.binds_late:
         _ = resource.__runtime__.store  # bound here, so that what a store cannot keep is refused with the class
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Coroutine, Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar
+
+import attrs
 
 from resourcekit.engine.drive import drive, in_colour
 from resourcekit.flow.context import context
@@ -31,20 +33,23 @@ Body = Callable[Concatenate[Any, P], Coroutine[Any, Any, T]]
 
 
 class Bound(Generic[P, T]):
-    """A function of an extension on a resource class, in both colours."""
+    """A function of an extension on a resource class, in both colours.
 
-    __slots__ = ("_function", "_resource")
+    source: what holds its body, which is looked up at each call, because an onlooker may have wrapped it meanwhile.
+    """
 
-    def __init__(self, function: Body[P, T], resource: Any) -> None:
-        self._function, self._resource = function, resource
+    __slots__ = ("_resource", "_source")
+
+    def __init__(self, source: _Source[P, T], resource: Any) -> None:
+        self._source, self._resource = source, resource
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run it now, in this thread."""
-        return drive(self._function(self._resource, *args, **kwargs))
+        return drive(self._source.function(self._resource, *args, **kwargs))
 
     def aio(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, T]:
         """Return a coroutine that runs it."""
-        return in_colour(self._function(self._resource, *args, **kwargs))
+        return in_colour(self._source.function(self._resource, *args, **kwargs))
 
     def using(
         self, *, actor: object = ..., deadline: timedelta | None = None, metadata: Mapping[str, object] | None = None
@@ -52,18 +57,31 @@ class Bound(Generic[P, T]):
         """Return this function with facts for its calls: who acts, by when. Raises InvalidArgument."""
         facts: dict[str, Any] = {"actor": actor, "deadline": deadline, "metadata": metadata}
         context(**facts)  # says what is wrong with them here, not at the call
-        function = self._function
+        source = self._source
 
         async def surrounded(resource: Any, /, *args: P.args, **kwargs: P.kwargs) -> T:
             with context(**facts):
-                return await function(resource, *args, **kwargs)
+                return await source.function(resource, *args, **kwargs)
 
-        surrounded.__name__ = function.__name__
-        return Bound(surrounded, self._resource)
+        surrounded.__name__ = source.function.__name__
+        return Bound(_Surrounded(surrounded), self._resource)
 
     def __repr__(self) -> str:
         """``<function Token.revoke>``."""
-        return f"<function {self._resource.__name__}.{self._function.__name__}>"
+        return f"<function {self._resource.__name__}.{self._source.function.__name__}>"
+
+
+class _Source(Protocol[P, T]):
+    """What holds a body."""
+
+    function: Body[P, T]
+
+
+@attrs.define
+class _Surrounded(Generic[P, T]):
+    """A body with facts for its calls."""
+
+    function: Body[P, T]
 
 
 _functions: weakref.WeakSet[Function] = weakref.WeakSet()
@@ -90,7 +108,7 @@ class Function:
 
     def __get__(self, record: object, owner: type[Any]) -> Any:
         """Return the function, bound to the class."""
-        return Bound(self.function, owner)
+        return Bound(self, owner)
 
     def __call__(self, resource: type[Any], /, *args: Any, **kwargs: Any) -> Any:
         """Run it now, in this thread."""

@@ -79,12 +79,12 @@ class Runtime:
         self._store, self._kept = bench
         return former
 
-    def keep(self, key: Hashable, make: Callable[[], T]) -> T:
-        """Return what was compiled under this key, compiling it the first time."""
+    def keep(self, key: Hashable, make: Callable[..., T], *args: Any) -> T:
+        """Return what was compiled under this key, by ``make(*args)`` the first time."""
         try:
             return self._kept[key]  # type: ignore[no-any-return]  # the key decides the type
         except KeyError:
-            made = make()
+            made = make(*args)
         with _keeping:
             self._kept[key] = made
             if len(self._kept) > _MOST_KEPT:  # the oldest goes; what is still used is compiled once more

@@ -77,9 +77,9 @@ def not_reserved() -> Expression:
 
 def refused_jti(jti: object) -> str | None:
     """Say why a value cannot be a jti; ``None`` where it can: 1 to 255 code points, no NUL, no lone surrogate."""
-    if problem := refused_text(jti, _JTI_LENGTH):
-        return problem
-    return "must not begin with 'rk:', which is reserved" if is_reserved(str(jti)) else None
+    if isinstance(jti, str) and jti.startswith(PREFIX):
+        return "must not begin with 'rk:', which is reserved"
+    return refused_text(jti, _JTI_LENGTH)
 
 
 def refused_text(value: object, longest: int) -> str | None:
@@ -88,7 +88,7 @@ def refused_text(value: object, longest: int) -> str | None:
         return "must be text"
     if not 0 < len(value) <= longest:
         return f"must have 1 to {longest} characters"
-    if "\x00" in value or not (value.isascii() or _is_unicode(value)):
+    if "\0" in value or not (value.isascii() or _is_unicode(value)):
         return "must hold no NUL and no lone surrogate"
     return None
 

@@ -279,7 +279,7 @@ def tokens_of(resource: Any) -> Tokens:
     except InvalidArgument:  # no resource at all, or an abstract one
         name = getattr(resource, "__name__", type(resource).__name__)
         raise NotATokenResource(f"{name} is no token resource; add extensions=[TokenResource].") from None
-    return runtime.keep("tokens", lambda: _compile(runtime))
+    return runtime.keep("tokens", _compile, runtime)
 
 
 def _compile(runtime: Runtime) -> Tokens:

@@ -12,6 +12,7 @@ from typing import Any
 import attrs
 
 from resourcekit.data_layers.base import Aggregate, Operation, Plan, Row, Select
+from resourcekit.data_layers.by_key import by_key
 from resourcekit.data_layers.rows.table import Draft, Fields, Key, Table, Values
 from resourcekit.data_layers.rows.values import Refused, check_parameter, copied, must_copy
 from resourcekit.errors import Invalid
@@ -221,19 +222,10 @@ class RowPlan(Plan):
         self.copy = copier(info, fields)
 
     def _find_point(self, condition: Expression | None) -> None:
-        key = self.table.primary_key
-        if len(key) != 1 or condition is None:
-            return
-        parts = condition.parts if isinstance(condition, And) else (condition,)
-        for number, part in enumerate(parts):
-            match part:
-                case Compare("==", Field(name), Param(param)) | Compare("==", Param(param), Field(name)) if name == key[0]:
-                    rest = parts[:number] + parts[number + 1 :]
-                    self.point = param
-                    self.rest = compile_value(And(rest)) if rest else None
-                    return
-                case _:
-                    pass
+        asked = by_key(condition, self.table.primary_key)
+        if asked is not None and len(asked.params) == 1:
+            (self.point,) = asked.params
+            self.rest = None if asked.rest is None else compile_value(asked.rest)
 
     def check(self, params: Params) -> None:
         """Raise Invalid where the condition compares with a value that no store can compare with."""

@@ -59,6 +59,11 @@ class AsyncLink(Link):
         inside.gauge, inside.allowed = self.gauge, self.allowed
         return await_only(execute(function, inside))  # type: ignore[no-any-return]  # the driver's is untyped
 
+    async def close(self) -> None:
+        """Close the connection, on which nothing is open."""
+        self.grace()
+        await self.keeper.close()
+
     async def discard(self) -> None:
         """Close the connection, whatever it is doing; goes on to its end even if this task is cancelled again."""
         self.room.interrupt(self)
@@ -144,7 +149,7 @@ class LoopPool:
             elif self._keep:
                 self.idle.append(link)
             else:
-                await link.keeper.close()
+                await link.close()
         finally:
             self._places.release()
 
@@ -174,7 +179,7 @@ class LoopPool:
         """Close what nobody uses."""
         while self.idle:
             with contextlib.suppress(Exception):  # its server may be gone
-                await self.idle.pop().keeper.close()
+                await self.idle.pop().close()
 
 
 class LoopPools:

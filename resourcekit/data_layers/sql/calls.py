@@ -51,7 +51,7 @@ def perform(repo: Repo, work: Callable[..., T], args: tuple[Any, ...], writes: b
         raise too_late()
     if level is not None:
         return _perform_in(level.root, seconds, work, args)
-    pool = repo.sync_pool
+    pool = repo.home.sync_pool or repo.sync_pool
     link = pool.take(seconds)
     link.at_stake = writes
     try:

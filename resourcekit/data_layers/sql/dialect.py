@@ -162,6 +162,9 @@ class Room(ABC):
     sweeps_pages: bool = False
     """Rows lie in pages, in no order of any key."""
 
+    arrays: bool = False
+    """One parameter may hold many values."""
+
     empty_bytes: str = "x''"
     """No bytes, as a literal."""
 

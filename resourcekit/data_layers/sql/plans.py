@@ -186,13 +186,17 @@ def _whole_duration(stored: Any) -> Any:
 
 
 class SQLPlan(Plan):
-    """A compiled operation of one table."""
+    """A compiled operation of one table.
 
-    __slots__ = ("_collections", "_scalars", "_variants", "compiler", "statement")
+    question: how tasks ask it together, which its store finds out when the first one does (see ``coalescing``).
+    """
+
+    __slots__ = ("_collections", "_scalars", "_variants", "compiler", "question", "statement")
 
     def __init__(self, operation: Operation, compiler: Compiler) -> None:
         super().__init__(operation)
         self.compiler = compiler
+        self.question: Any = ...
         self._scalars, self._collections = collections_in(operation)
         self._variants: dict[Hashable, Statement] = {}
         # A collection has no size yet: compiled for one item, to find out whether it can be.

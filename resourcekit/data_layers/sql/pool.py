@@ -128,7 +128,10 @@ class ThreadPool(SyncPool):
 
     def put(self, link: Link) -> None:
         """See SyncPool; one a thread is kept."""
-        idle = self.idle()
+        try:
+            idle = self._local.thread.idle
+        except AttributeError:
+            idle = self.idle()
         if idle:
             close(link)
         else:

@@ -59,6 +59,7 @@ class PostgresRoom(Room):
     sweeps_pages = True
     sends_many = True
     skips_locked = True
+    arrays = True
     empty_bytes = "''::bytea"
 
     @functools.cached_property

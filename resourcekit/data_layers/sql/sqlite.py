@@ -36,6 +36,9 @@ _PAGES = 4000
 """Length of the write-ahead log at which a commit copies it, four times SQLite's own. A batch of a sweep must fit in: else
 somebody's commit just after it would do the sweep's work, and wait."""
 
+_MAPPED = 128 * 1024 * 1024
+"""Bytes of the file that are read as memory, shared by all who have it open, and not copied into each connection's cache."""
+
 _MOMENT = 20
 """Milliseconds for which a checkpoint waits for writers and readers to let it finish."""
 
@@ -174,6 +177,7 @@ class SQLiteRoom(Room):
         # FULL: with WAL, NORMAL may lose acknowledged commits at a power loss, and a lost revoke revives a token.
         link.run("PRAGMA synchronous=FULL")
         link.run(f"PRAGMA wal_autocheckpoint={_PAGES}")
+        link.fetch(f"PRAGMA mmap_size={_MAPPED}")
 
     def commits_alone(self, link: Wire) -> bool:
         """See Room; where SQLAlchemy's events begin transactions, one is open by now."""

@@ -14,7 +14,8 @@ import sqlalchemy as sa
 from resourcekit.data_layers.base import Aggregate, Capability, Insert, Operation, Params, Plan, Row, Store, Transaction, Update
 from resourcekit.data_layers.sql import leases, storage, work
 from resourcekit.data_layers.sql.blocks import Block
-from resourcekit.data_layers.sql.calls import level_of, perform, perform_async
+from resourcekit.data_layers.sql.calls import level_of, perform, perform_async, seconds_left
+from resourcekit.data_layers.sql.coalescing import Question, question_of
 from resourcekit.data_layers.sql.columns import decode_moment, encode_moment
 from resourcekit.data_layers.sql.failures import as_ours
 from resourcekit.data_layers.sql.inserts import RowWriter
@@ -28,7 +29,7 @@ from resourcekit.data_layers.sql.sweep import KeyRanges, sweep
 from resourcekit.dsl.finding import Finding
 from resourcekit.errors import DataLayerError
 from resourcekit.flow.clock import Clock, current_clock
-from resourcekit.flow.context import Colour, colour
+from resourcekit.flow.context import Colour, ambient_context, colour
 from resourcekit.flow.result import WriteResult
 from resourcekit.resource_info import ResourceInfo
 
@@ -77,7 +78,7 @@ class SQLStore(Store):
         statement, values = plan.prepared(params)
         if colour.get() is Colour.SYNC:
             return statement.rows(self._now(Link.fetch, statement.sql, values, writes=False))
-        return statement.rows(await self._soon(Link.fetch, statement.sql, values, writes=False))
+        return statement.rows(await self._fetch_soon(plan, params, statement.sql, values))
 
     def stream(self, plan: Plan, params: Params) -> AsyncIterator[Row]:
         """See the port."""
@@ -91,12 +92,27 @@ class SQLStore(Store):
         assert isinstance(plan.operation, Aggregate)
         statement, values = plan.prepared(params)
         if colour.get() is Colour.SYNC:
-            found = self._now(Link.fetch, statement.sql, values, writes=False)
+            try:
+                found = perform(self.repo, Link.fetch, (statement.sql, values), False)
+            except Exception as error:
+                raise self._placed(error) from None
         else:
-            found = await self._soon(Link.fetch, statement.sql, values, writes=False)
+            found = await self._fetch_soon(plan, params, statement.sql, values)
         if plan.operation.kind == "exists":
             return bool(found)
         return _figure(statement.rows(found))
+
+    async def _fetch_soon(self, plan: SQLPlan, params: Params, sql: str, values: Sequence[Any]) -> list[Any]:
+        """Return rows in a task: what is asked for by key, together with what other tasks ask for."""
+        if plan.question is ...:
+            plan.question = question_of(plan, self._soon, self.repo.seconds)
+        question: Question | None = plan.question
+        if question is None or level_of(self.repo) is not None or (keys := question.keys(params)) is None:
+            return await self._soon(Link.fetch, sql, values, writes=False)
+        pool = self.repo.async_pools.here()
+        if ambient_context().ends_at is None:
+            return await question.ask(pool, keys)
+        return await question.ask_within(seconds_left(self.repo), pool, keys)
 
     # Writing
 
