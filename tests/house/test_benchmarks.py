@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 NAMES = ("check", "memory", "token", "revoke", "claims", "verify", "issue", "import", "declare", "resources", "sweep")
-_LINE = re.compile(r"^(?P<word>pass|fail|info) +(?P<value>[\d.]+) .*?(?P<name>[a-z]+): ")
+_LINE = re.compile(r"^(?P<word>pass|fail|info) +(?P<value>-?[\d.]+) .*?(?P<name>[a-z]+): ")
 
 
 @pytest.fixture(scope="module")
