@@ -139,15 +139,15 @@ class Block(AbstractAsyncContextManager[Level]):
         seconds = max(ambient_context().remaining(self._repo.seconds), 0.1)
         assert self._stack is not None
         async with self._stack:
-            broken = True
+            clean = False
             try:
                 if not (root.reason and not keep):
                     await bounded(seconds, link.work, _finish, root, keep, seconds, holder=root)
-                    broken = link.room.is_open(link) or link.room.is_broken(link)
+                    clean = link.is_clean()
             except Exception as error:
                 raise as_ours(error, link.room) from None
             finally:
-                await self._repo.async_pools.here().put(link, broken=broken)
+                await self._repo.async_pools.here().put(link, broken=not clean)
 
 
 def _is_lost(link: Link, error: BaseException) -> bool:

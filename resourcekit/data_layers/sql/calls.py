@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Generic, Protocol, TypeVar
 
 from resourcekit.data_layers.sql.async_pool import AsyncLink, LoopPool
-from resourcekit.data_layers.sql.dialect import TroubleKind
+from resourcekit.data_layers.sql.dialect import Gone, TroubleKind
 from resourcekit.data_layers.sql.failures import AtCommit, too_late, unknown_outcome
 from resourcekit.data_layers.sql.link import Link
 from resourcekit.data_layers.sql.repo import Repo
@@ -25,6 +25,12 @@ T = TypeVar("T")
 _LOST = "the database ended this transaction after an error; leave the block, and run it again as a whole"
 _SHORTEST, _LONGEST = 0.002, 0.1
 """Bounds of the pause before work is repeated, in seconds; its length is random, so that rivals part."""
+
+_LEFT = frozenset({TroubleKind.LOST, TroubleKind.ENDED, TroubleKind.UNFIT})
+"""Nothing was done, and another connection may do it; tried once."""
+
+_RIVALS = frozenset({TroubleKind.CONFLICT, TroubleKind.BUSY})
+"""Somebody else came first, and nothing was done; tried until the deadline."""
 
 
 def seconds_left(repo: Repo) -> float:
@@ -70,13 +76,14 @@ def perform(repo: Repo, work: Callable[..., T], args: tuple[Any, ...], writes: b
 
 def _perform_again(repo: Repo, error: BaseException, work: Callable[..., T], args: tuple[Any, ...], writes: bool) -> T:
     """Repeat what was given up in favour of somebody else, and once what was lost and is safe to repeat."""
-    pauses = _Pauses(repo, writes)
+    pool, pauses = repo.sync_pool, _Pauses(repo)
     while True:
         pause = pauses.before_another(error)
         if pause is None:
             raise error
+        if pauses.leaves_all:
+            pool.close_idle()
         time.sleep(pause)
-        pool = repo.sync_pool
         seconds = seconds_left(repo)
         link = pool.take(seconds)
         link.at_stake = writes
@@ -94,25 +101,40 @@ def _perform_again(repo: Repo, error: BaseException, work: Callable[..., T], arg
 
 
 class _Pauses:
-    """Whether work that failed outside of a transaction is repeated, and after which pause."""
+    """Whether work that failed outside of a transaction is repeated, and after which pause.
 
-    def __init__(self, repo: Repo, writes: bool) -> None:
-        self._repo, self._writes = repo, writes
+    leaves_all: no connection that is kept can do it.
+    """
+
+    def __init__(self, repo: Repo) -> None:
+        self._repo = repo
         self._pause, self._was_lost = _SHORTEST, False
+        self.leaves_all = False
 
     def before_another(self, error: BaseException) -> float | None:
         """Return the seconds to wait; ``None`` where the error must be raised."""
-        if not isinstance(error, self._repo.room.errors):
-            return None
-        kind = self._repo.room.explain(error, None).kind
-        if kind is TroubleKind.LOST and not self._writes and not self._was_lost:
+        kind = self._kind(error)
+        self.leaves_all = kind is TroubleKind.UNFIT
+        if kind in _LEFT and not self._was_lost:
             self._was_lost = True
             return 0.0
-        if kind is not TroubleKind.CONFLICT:
+        if kind not in _RIVALS:
             return None
         pause = random.uniform(self._pause / 2, self._pause)  # noqa: S311  # parts rivals, keeps no secret
         self._pause = min(self._pause * 2, _LONGEST)
         return pause if pause < ambient_context().remaining(self._repo.seconds) else None
+
+    def _kind(self, error: BaseException) -> TroubleKind | None:
+        """Return what an error means, if it says that nothing was done."""
+        if isinstance(error, Gone):
+            return TroubleKind.LOST
+        at_commit = isinstance(error, AtCommit)
+        if isinstance(error, AtCommit):
+            error = error.error
+        if not isinstance(error, self._repo.room.errors):
+            return None
+        kind = self._repo.room.explain(error, None).kind
+        return None if at_commit and kind is TroubleKind.LOST else kind
 
 
 def _as_seen(link: Link, error: BaseException) -> BaseException:
@@ -189,7 +211,7 @@ class _Attempts(Generic[T]):
 
     async def run(self) -> T:
         """Do the work and return what it returns."""
-        pool, pauses = self._repo.async_pools.here(), _Pauses(self._repo, self._writes)
+        pool, pauses = self._repo.async_pools.here(), _Pauses(self._repo)
         while True:
             try:
                 if not self._writes:
@@ -200,20 +222,22 @@ class _Attempts(Generic[T]):
                 pause = pauses.before_another(error) if self._repo.room.is_server else None
                 if pause is None:
                     raise
+            if pauses.leaves_all:
+                await pool.close()
             await asyncio.sleep(pause)
 
     async def _once(self, pool: LoopPool) -> T:
-        broken = True
+        clean = False
         link = self.link = await pool.take()
         link.at_stake = self._writes
         try:
             result: T = await link.work(_allowed, seconds_left(self._repo), self._work, self._args)
-            broken = False
+            clean = True
         except Exception as error:
-            broken = link.room.is_open(link) or link.room.is_broken(link)
+            clean = link.is_clean()
             raise _as_seen(link, error) from None
         finally:
-            await pool.put(link, broken=broken)
+            await pool.put(link, broken=not clean)
         return result
 
 

@@ -20,7 +20,7 @@ from sqlalchemy.engine import URL
 from resourcekit.data_layers.sql.columns import Codec, Form
 from resourcekit.flow.result import Outcome
 
-__all__ = ["Conflict", "CursorReader", "Element", "Place", "Reader", "Room", "TooLate", "Trouble", "TroubleKind", "Wire"]
+__all__ = ["Conflict", "CursorReader", "Element", "Gone", "Place", "Reader", "Room", "TooLate", "Trouble", "TroubleKind", "Wire"]
 
 Element = sa.ColumnElement[Any]
 
@@ -52,6 +52,10 @@ class TooLate(Exception):  # becomes Timeout where the call is known
     """The deadline passed before a statement was sent."""
 
 
+class Gone(Exception):  # becomes Unavailable where the call is known
+    """The server had left before a commit was sent to it."""
+
+
 class TroubleKind(enum.Enum):
     """What a driver's error means to us."""
 
@@ -64,6 +68,8 @@ class TroubleKind(enum.Enum):
     NO_STORAGE = "a table or a column is missing"
     SILENT = "no answer came by the deadline"
     LOST = "the connection ended before an answer came"
+    ENDED = "the server ended the connection, and took back what it had not committed"
+    UNFIT = "this connection cannot do it, and nothing was done; another one may"
     DOWN = "the database cannot serve"
 
 
@@ -318,6 +324,10 @@ class Room(ABC):
     def is_fresh(self, link: Wire) -> bool:
         """Say whether a connection that nobody used for a while can still be used; asks nobody."""
         return True
+
+    def is_gone(self, link: Wire) -> bool:
+        """Say whether the server has left in the middle of a transaction, as far as is known here; asks nobody."""
+        return False
 
     def failed(self, link: Wire, error: Exception) -> None:  # noqa: B027  # nothing to do, unless a room says otherwise
         """Take note of what an error did to the connection."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy import exc
 
-from resourcekit.data_layers.sql.dialect import Room, TooLate, Trouble, TroubleKind
+from resourcekit.data_layers.sql.dialect import Gone, Room, TooLate, Trouble, TroubleKind
 from resourcekit.errors import (
     Invalid,
     NotNull,
@@ -46,6 +46,8 @@ def as_ours(error: Exception, room: Room, table: sa.Table | None = None, info: R
         error = error.error
     if isinstance(error, (exc.TimeoutError, TooLate)):
         return too_late()
+    if isinstance(error, Gone):
+        return Unavailable("the connection to the database was lost before the commit was sent: nothing was written")
     if isinstance(error, exc.DBAPIError) and isinstance(error.orig, Exception):
         error = error.orig
     if isinstance(error, ResourcekitError) or not isinstance(error, (*room.errors, exc.SQLAlchemyError)):
@@ -75,6 +77,8 @@ def _told(trouble: Trouble, info: ResourceInfo | None) -> Exception:
             return too_late()
         case TroubleKind.LOST:
             return Unavailable(f"the connection to the database was lost. {trouble.hint}".rstrip())
+        case TroubleKind.ENDED:
+            return Unavailable(f"the database ended the connection. {trouble.hint}".rstrip())
         case TroubleKind.NO_STORAGE:
             return Unavailable(
                 f"the table of {name or 'the resource'}, or a part of it, is missing; call create_storage(), or migrate"

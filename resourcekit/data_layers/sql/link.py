@@ -50,6 +50,7 @@ class Link:
     keeper: SQLAlchemy's object that owns the connection. is_guest: the connection is the user's own (see ``joined``).
     sleep: waits between two attempts at a lock; ``None`` where the driver itself does the waiting.
     prefix: goes before each statement that writes.
+    is_unfit: the connection works, and must not be used again.
     at_stake: what is sent now commits by itself. unanswered: something was sent, and its answer is still due. Both
         together mean, once the connection is lost, that nobody here can know what stands.
     """
@@ -60,6 +61,7 @@ class Link:
         "dbapi",
         "gauge",
         "is_guest",
+        "is_unfit",
         "keeper",
         "prefix",
         "raw",
@@ -84,13 +86,15 @@ class Link:
         self.allowed = -1.0
         self.gauge = Gauge()
         self.prefix = ""
-        self.at_stake = self.unanswered = False
+        self.at_stake = self.unanswered = self.is_unfit = False
 
     def allow(self, seconds: float) -> None:
         """Bound the next statements by a time from now."""
         self.gauge.ends_at = time.monotonic() + seconds
         if seconds != self.allowed and not self.is_guest:
+            stakes, self.at_stake = self.at_stake, False  # what is said here writes nothing
             self.allowed = self.room.allow(self, seconds, self.allowed)
+            self.at_stake = stakes
 
     def let_go(self) -> None:
         """Take the bound off: what comes next on a user's own connection is not ours."""
@@ -157,11 +161,17 @@ class Link:
         """Take note of an error. Where a task was cancelled, its connection is thrown away."""
         if isinstance(error, Exception):
             self.room.failed(self, error)
-            self.unanswered = self.room.is_broken(self)
+            kind = self.room.explain(error, None).kind if isinstance(error, self.room.errors) else None
+            self.unanswered = kind is TroubleKind.LOST or (kind is not TroubleKind.ENDED and self.room.is_broken(self))
+            self.is_unfit = kind is TroubleKind.UNFIT
         elif self.room.is_server:
             return  # nothing more can be said on it
         with contextlib.suppress(Exception):  # the error that is on its way says more
             cursor.close()
+
+    def is_clean(self) -> bool:
+        """Say whether somebody else may use the connection: nothing is open on it, and it stands."""
+        return not (self.is_unfit or self.room.is_open(self) or self.room.is_broken(self))
 
     def at_once(self, function: Callable[[Link], T]) -> T:
         """Run ``function(link)``, many statements inside an open transaction, without giving way between them."""

@@ -5,7 +5,11 @@ from __future__ import annotations
 import select
 from collections.abc import Callable
 
-__all__ = ["says_nothing", "sooner"]
+__all__ = ["LATE", "PRIMARY", "says_nothing", "sooner"]
+
+LATE = "It takes no writes, and what others write reaches it late: a check may pass a token that was revoked just now."
+PRIMARY = "Connect to the primary server."
+"""What is wrong with a replica, and the cure."""
 
 
 def says_nothing(descriptor: int) -> Callable[[], bool]:

@@ -239,6 +239,10 @@ class MariaRoom(Room):
         """See Room."""
         return not self.is_broken(link) and link.gauge.kept()
 
+    def is_gone(self, link: Wire) -> bool:
+        """See Room."""
+        return not self.is_fresh(link)
+
     def failed(self, link: Wire, error: Exception) -> None:
         """See Room; a deadlock takes the whole transaction along, most other errors only their statement."""
         if mariadb_errors.ends_transaction(error):

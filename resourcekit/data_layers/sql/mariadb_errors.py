@@ -8,47 +8,76 @@ from typing import Any
 import sqlalchemy as sa
 
 from resourcekit.data_layers.sql.dialect import Trouble, TroubleKind, Wire
+from resourcekit.data_layers.sql.liveness import LATE, PRIMARY
 
 __all__ = ["ends_transaction", "explain", "is_alive", "is_supported", "socket_of", "too_old", "unsafe_settings"]
 
 _OLDEST = (10, 6)
 _VERSION = re.compile(r"(\d+)\.(\d+)\.\d+-MariaDB")
 
-_DEADLOCK = 1213
+_DEADLOCK, _KILLED = 1213, 1927
 _KINDS = {
     1062: TroubleKind.UNIQUE,
     1586: TroubleKind.UNIQUE,
+    1022: TroubleKind.UNIQUE,
     1048: TroubleKind.NOT_NULL,
     1364: TroubleKind.NOT_NULL,
     1205: TroubleKind.BUSY,
     _DEADLOCK: TroubleKind.CONFLICT,
     1020: TroubleKind.CONFLICT,
+    1412: TroubleKind.CONFLICT,
+    1689: TroubleKind.BUSY,
+    1290: TroubleKind.UNFIT,
+    1792: TroubleKind.UNFIT,
+    1836: TroubleKind.UNFIT,
     1317: TroubleKind.INTERRUPTED,
     1969: TroubleKind.INTERRUPTED,
     1146: TroubleKind.NO_STORAGE,
     1054: TroubleKind.NO_STORAGE,
-    1049: TroubleKind.DOWN,
-    1927: TroubleKind.LOST,
-    2006: TroubleKind.LOST,
+    _KILLED: TroubleKind.LOST,
+    2006: TroubleKind.ENDED,  # said by a driver that could not send the whole statement
     2013: TroubleKind.LOST,
-    1053: TroubleKind.LOST,
+    1053: TroubleKind.ENDED,
     1152: TroubleKind.LOST,
     1158: TroubleKind.LOST,
     1159: TroubleKind.LOST,
     1160: TroubleKind.LOST,
     1161: TroubleKind.LOST,
 }
-_UNSTORABLE = frozenset({1153, 1264, 1265, 1292, 1366, 1406, 1441, 1690, 3140, 1301, 4025, 1071})
+_UNSTORABLE = frozenset(
+    {
+        *(1153, 1301, 1118, 1071),  # too large
+        *(1264, 1265, 1292, 1365, 1366, 1367, 1406, 1411, 1441, 1690, 3140),  # out of a column's range
+        *(1216, 1217, 1451, 1452, 4025),  # against a foreign key, or a check
+    }
+)
+_CONNECTIONS = "It has no connection left: raise max_connections, or use fewer processes."
+_DISK, _MEMORY = "Its disk is full.", "It has no memory left."
+_READ_ONLY = "It is read only: connect to the primary server."
 _HINTS = {
-    1040: "It has no connection left: raise max_connections, or use fewer processes.",
+    1037: _MEMORY,
+    1038: _MEMORY,
+    1041: _MEMORY,
+    1040: _CONNECTIONS,
+    1203: "This user has no connection left: raise max_user_connections, or use fewer processes.",
+    1226: "This user has used up what the server allows it (MAX_QUERIES_PER_HOUR and the like).",
+    1129: "It blocks this host after too many failed connections: run FLUSH HOSTS.",
+    1130: "Let this host in.",
+    1047: "This node of the cluster is not ready; connect to another one.",
+    1053: "It is stopping; try again in a moment.",
     1044: "Grant this user the database.",
     1045: "Give the right user and password.",
     1049: "Create the database.",
-    1114: "Its disk is full.",
-    1021: "Its disk is full.",
+    1114: _DISK,
+    1021: _DISK,
+    1026: "Its disk cannot be written.",
+    1030: "Its storage engine failed; its error log says why, mostly a full disk.",
+    1206: "It has no room for more locks: raise innodb_buffer_pool_size, or write fewer rows at once.",
+    1637: "It has too many transactions at once.",
     1142: "Grant this user what it needs on the table.",
-    1290: "It is read only: connect to the primary server.",
-    1836: "It is read only: connect to the primary server.",
+    1290: _READ_ONLY,
+    1792: _READ_ONLY,
+    1836: _READ_ONLY,
     2003: "Is it running, and does it listen where the URL says?",
 }
 _KEY = re.compile(r"for key '(?:[^']*\.)?([^'.]*)'$")
@@ -88,12 +117,14 @@ def explain(error: Exception, table: sa.Table | None) -> Trouble:
     if isinstance(error, (pymysql.err.NotSupportedError, asyncmy.errors.NotSupportedError)) and number == 0:
         return Trouble(TroubleKind.DOWN, hint="MariaDB 10.6 or later is needed.")
     if isinstance(error, (pymysql.err.InterfaceError, asyncmy.errors.InterfaceError)):
-        return Trouble(TroubleKind.LOST)  # said of a connection that was closed before
+        return Trouble(TroubleKind.ENDED)  # said of a connection that was closed before: nothing was sent
     if number in _UNSTORABLE:
         return Trouble(TroubleKind.UNSTORABLE)
     kind = _KINDS.get(number, TroubleKind.DOWN)
-    if kind is TroubleKind.LOST and "timed out" in text:
+    if kind in (TroubleKind.LOST, TroubleKind.ENDED) and "timed out" in text:
         return Trouble(TroubleKind.SILENT)
+    if number == _KILLED and text == "Connection was killed":  # the server's own words; a proxy has others
+        return Trouble(TroubleKind.ENDED)
     if kind is TroubleKind.UNIQUE:
         return Trouble(kind, _unique(text, table))
     if kind is TroubleKind.NOT_NULL:
@@ -128,7 +159,9 @@ def socket_of(connection: Any, *, is_async: bool) -> int:
 def unsafe_settings(link: Wire, table: sa.Table) -> list[tuple[str, str, str]]:
     """Return settings that may lose data, or refuse it."""
     found = []
-    flush, log = link.fetch("SELECT @@innodb_flush_log_at_trx_commit, @@binlog_format")[0]
+    flush, log, read_only = link.fetch("SELECT @@innodb_flush_log_at_trx_commit, @@binlog_format, @@global.read_only")[0]
+    if read_only not in (0, "OFF"):
+        found.append(("the server is read only, as replicas are", LATE, PRIMARY))
     if flush not in (1, 3):
         why = "A crash may lose what was acknowledged."
         found.append((f"innodb_flush_log_at_trx_commit is {flush}", why, "Set innodb_flush_log_at_trx_commit = 1."))

@@ -91,12 +91,12 @@ class SyncPool(ABC):
 
     def _open(self) -> Link:
         connection = self.engine.connect()
-        self._room.bound_waits(connection.connection.dbapi_connection, self._patience)
-        connection.execution_options(isolation_level="AUTOCOMMIT")
-        connection.detach()
         sleep = None if self._room.is_server else time.sleep
         link = Link(self._room, connection.connection.dbapi_connection, connection, sleep=sleep)
         try:
+            self._room.bound_waits(link.dbapi, self._patience)
+            connection.execution_options(isolation_level="AUTOCOMMIT")
+            connection.detach()
             self._room.open(link, self._patience)
         except BaseException:
             close(link)
@@ -178,10 +178,10 @@ class SharedPool(SyncPool):
 
     def put_back(self, link: Link) -> None:
         """See SyncPool."""
-        if self._room.is_open(link) or self._room.is_broken(link):
-            close(link)
-        else:
+        if link.is_clean():
             self._idle.append(link)
+        else:
+            close(link)
         self._places.release()
 
     def _open_within(self, seconds: float) -> Link:

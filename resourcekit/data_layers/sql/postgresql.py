@@ -220,6 +220,15 @@ class PostgresRoom(Room):
         """See Room."""
         return bool(link.raw.pgconn.transaction_status == _IDLE and link.gauge.kept())
 
+    def is_gone(self, link: Wire) -> bool:
+        """See Room; what is said may be a notice, so it is read."""
+        while not link.gauge.kept():
+            try:
+                link.raw.pgconn.consume_input()
+            except self.errors:
+                return True
+        return False
+
     # Storage
 
     def columns(self, link: Wire, table: sa.Table) -> dict[str, bool]:

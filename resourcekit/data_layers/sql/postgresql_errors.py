@@ -8,13 +8,16 @@ from typing import Any
 import sqlalchemy as sa
 
 from resourcekit.data_layers.sql.dialect import Trouble, TroubleKind, Wire
+from resourcekit.data_layers.sql.liveness import LATE, PRIMARY
 
 __all__ = ["explain", "too_old", "unsafe_settings"]
 
 _KINDS = {
     "23505": TroubleKind.UNIQUE,
     "23502": TroubleKind.NOT_NULL,
+    "40000": TroubleKind.CONFLICT,
     "40001": TroubleKind.CONFLICT,
+    "40003": TroubleKind.LOST,
     "40P01": TroubleKind.CONFLICT,
     "55P03": TroubleKind.BUSY,
     "57014": TroubleKind.INTERRUPTED,
@@ -23,14 +26,31 @@ _KINDS = {
     "42P10": TroubleKind.NO_STORAGE,
     "3F000": TroubleKind.NO_STORAGE,
     "54000": TroubleKind.UNSTORABLE,
+    "25006": TroubleKind.UNFIT,
+    "26000": TroubleKind.UNFIT,
+    "42P05": TroubleKind.UNFIT,
 }
 _CLASSES = {"22": TroubleKind.UNSTORABLE, "23": TroubleKind.UNSTORABLE, "08": TroubleKind.LOST}
-_LOST = frozenset({"57P01", "57P02", "57P05", "25P03"})
-"""The server ended the connection; it may have done so while a statement ran."""
+_ENDED = frozenset({"57P01", "57P02", "57P04", "57P05", "25P03", "25P04"})
+"""The connection was ended. Where a backend says so between two steps of its work, what it had not committed is taken back;
+where something between us and the server says it, or a backend in a hurry, nobody knows."""
+
+_IN_ORDER = "ProcessInterrupts"
+"""The function of the server in which a backend ends in order."""
+
+_CACHED = "RevalidateCachedQuery"
+"""The function of the server that refuses a prepared statement whose table was migrated."""
 
 _HINTS = {
     "53300": "It has no connection left: raise max_connections, or use fewer processes.",
     "53100": "Its disk is full.",
+    "58030": "Its disk cannot be read or written.",
+    "53400": "It has reached a limit of its settings.",
+    "25P02": "An error before this call left the transaction nothing to do but to roll back.",
+    "25P03": "The transaction did nothing for longer than idle_in_transaction_session_timeout allows.",
+    "25P04": "The transaction took longer than transaction_timeout allows.",
+    "26000": "A pooler between here and the server lost a prepared statement: let it keep sessions, or prepared statements.",
+    "42P05": "A pooler between here and the server mixed prepared statements up: let it keep sessions.",
     "53200": "It has no memory left.",
     "57P03": "It is starting or stopping; try again in a moment.",
     "25006": "It is read only: connect to the primary server.",
@@ -39,6 +59,15 @@ _HINTS = {
     "3D000": "Create the database.",
     "42501": "Grant this user what it needs on the table.",
 }
+_SAID = (
+    (re.compile(r"too many clients|remaining connection slots|too many connections"), "53300"),
+    (re.compile(r"database system is|not yet accepting connections"), "57P03"),
+    (re.compile(r"password authentication failed|no password supplied"), "28P01"),
+    (re.compile(r"no pg_hba\.conf entry"), "28000"),
+    (re.compile(r'database ".*" does not exist'), "3D000"),
+)
+"""What a server says that does not let us in: libpq hands its text on, in the server's language, and no code."""
+
 _DETAIL = re.compile(r"\((.*?)\)=\(")
 
 
@@ -56,8 +85,11 @@ def explain(error: Exception, table: sa.Table | None) -> Trouble:
     state = getattr(error, "sqlstate", None) or ""
     if not state:
         return _without_state(error)
-    if state in _LOST:
-        return Trouble(TroubleKind.LOST)
+    function = error.diag.source_function if isinstance(error, psycopg.Error) else ""
+    if state in _ENDED:
+        return Trouble(TroubleKind.ENDED if function == _IN_ORDER else TroubleKind.LOST, hint=_HINTS.get(state, ""))
+    if function == _CACHED:
+        return Trouble(TroubleKind.UNFIT, hint="Its tables were migrated meanwhile.")
     kind = _KINDS.get(state) or _CLASSES.get(state[:2]) or TroubleKind.DOWN
     if kind is TroubleKind.UNIQUE and isinstance(error, psycopg.Error):
         return Trouble(kind, _unique(error, table))
@@ -81,6 +113,9 @@ def _without_state(error: Exception) -> Trouble:
     pgconn = getattr(error, "pgconn", None)
     if isinstance(error, psycopg.OperationalError) and pgconn is None:
         return Trouble(TroubleKind.LOST)
+    for said, state in _SAID:
+        if said.search(str(error)):
+            return Trouble(TroubleKind.DOWN, hint=_HINTS[state])
     return Trouble(TroubleKind.DOWN, hint="Is it running, does it listen where the URL says, and does it let this user in?")
 
 
@@ -102,14 +137,17 @@ def _unique(error: Any, table: sa.Table | None) -> tuple[str, ...]:
 def unsafe_settings(link: Wire, table: str) -> list[tuple[str, str, str]]:
     """Return settings that may lose data or change what text means."""
     found = []
-    fsync, pages, encoding, persistence = link.fetch(
+    fsync, pages, encoding, persistence, takes_writes = link.fetch(
         "SELECT current_setting('fsync'), current_setting('full_page_writes'), current_setting('server_encoding'), "
-        "(SELECT relpersistence::text FROM pg_class WHERE oid = to_regclass(%s))",
+        "(SELECT relpersistence::text FROM pg_class WHERE oid = to_regclass(%s)), "
+        "NOT pg_is_in_recovery() AND current_setting('default_transaction_read_only') = 'off'",
         (table,),
     )[0]
     for name, value in (("fsync", fsync), ("full_page_writes", pages)):
         if value != "on":
             found.append((f"{name} is {value}", "A crash may lose what was acknowledged.", f"Set {name} = on."))
+    if not takes_writes:
+        found.append(("the server is a replica, or read only", LATE, PRIMARY))
     if encoding != "UTF8":
         found.append(
             (f"the database's encoding is {encoding}", "Most text cannot be kept.", "Create the database with ENCODING 'UTF8'.")

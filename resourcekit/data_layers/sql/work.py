@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeVar
 
 import attrs
 
-from resourcekit.data_layers.sql.dialect import TroubleKind
+from resourcekit.data_layers.sql.dialect import Gone, TroubleKind
 from resourcekit.data_layers.sql.failures import AtCommit
 from resourcekit.data_layers.sql.link import Link, Stored
 from resourcekit.flow.result import Outcome
@@ -35,7 +35,9 @@ def begin(link: Link) -> None:
 
 
 def commit(link: Link) -> None:
-    """Commit; after a failure the transaction is rolled back, if it still stands."""
+    """Commit; after a failure the transaction is rolled back, if it still stands. Raises Gone where nothing was sent."""
+    if link.room.is_gone(link):
+        raise Gone
     link.at_stake = True
     try:
         link.run("COMMIT")

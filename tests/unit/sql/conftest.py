@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from resourcekit import Attr, Domain, Resource, attribute, create, destroy, identity, increment, update
-from resourcekit.data_layers import SQL, Repo
+from resourcekit.data_layers import Repo
 from tests.support.databases import KINDS, Database, scratch
+from tests.support.notes import declared
 
 
 @pytest.fixture(params=KINDS)
@@ -26,29 +26,5 @@ def repo(database: Database) -> Repo:
 
 @pytest.fixture
 def declare() -> Callable[..., Any]:
-    """A function that declares a resource in a database (a URL or a Repo), its storage made."""
-    kept: list[Any] = []
-
-    def make(place: Any, table: str = "notes", *, storage: bool = True) -> Any:
-        domain = Domain(f"notes {len(kept)}")
-
-        class Note(Resource, domain=domain, data_layer=place if isinstance(place, SQL) else SQL(place, table=table)):
-            key: Attr[str] = attribute(primary_key=True, max_length=100)
-            text: Attr[str | None] = attribute(default=None, max_length=100)
-            number: Attr[int] = attribute(default=0)
-
-            by_text = identity("text")
-
-            write = create(accept=["key", "text", "number"])
-            put = create(accept=["key", "text", "number"], upsert=True)
-            edit = update(accept=["text", "number"])
-            count_up = update(changes=[increment("number")])
-            remove = destroy()
-
-        Note.__qualname__ = f"Note{len(kept)}"
-        kept.append((domain, Note))
-        if storage:
-            domain.create_storage()
-        return Note
-
-    return make
+    """A function that declares a resource in a database (a URL, a Repo or a layer), its storage made."""
+    return declared

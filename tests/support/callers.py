@@ -1,0 +1,78 @@
+"""Calls to functions of ours in either colour, and how long they took. It knows no server."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from resourcekit import transaction
+
+__all__ = ["Call", "Caller", "Watch"]
+
+
+class Caller:
+    """Makes calls in one colour; the async ones all in one loop, so that its connections are kept between them."""
+
+    def __init__(self, colour: str) -> None:
+        self.colour = colour
+        self._runner = asyncio.Runner() if colour == "async" else None
+
+    @property
+    def is_async(self) -> bool:
+        """Whether it makes async calls."""
+        return self._runner is not None
+
+    def __call__(self, function: Any, *args: Any, **named: Any) -> Any:
+        """Call a function of ours."""
+        return self.run(function.aio(*args, **named)) if self.is_async else function(*args, **named)
+
+    def run(self, work: Any) -> Any:
+        """Run a coroutine in the loop."""
+        assert self._runner is not None
+        return self._runner.run(work)
+
+    def in_transaction(self, resource: Any, steps: Sequence[Callable[[], Any]]) -> None:
+        """Take steps inside a transaction; one that returns a function of ours, bound to its arguments, has it called."""
+        if self.is_async:
+            self.run(self._in_transaction(resource, steps))
+            return
+        with transaction(resource):
+            for step in steps:
+                told = step()
+                if isinstance(told, Call):
+                    told.function(*told.args, **told.named)
+
+    async def _in_transaction(self, resource: Any, steps: Sequence[Callable[[], Any]]) -> None:
+        async with transaction(resource):
+            for step in steps:
+                told = step()
+                if isinstance(told, Call):
+                    await told.function.aio(*told.args, **told.named)
+
+    def close(self) -> None:
+        """End the loop."""
+        if self._runner is not None:
+            self._runner.close()
+
+
+class Call:
+    """A function of ours with its arguments, not called yet."""
+
+    def __init__(self, function: Any, *args: Any, **named: Any) -> None:
+        self.function, self.args, self.named = function, args, named
+
+
+class Watch:
+    """Measures a block in real time, because that is what a server that does not answer costs."""
+
+    seconds = 0.0
+
+    def __enter__(self) -> Self:
+        self._began = time.monotonic()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.seconds = time.monotonic() - self._began

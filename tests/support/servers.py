@@ -1,0 +1,148 @@
+"""A server program of the tests' own: started, frozen, thawed, killed and removed. It knows no database."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+
+__all__ = ["Server", "free_port"]
+
+_PATIENCE = 60
+"""Seconds of real time that a server has to start or to stop."""
+
+
+def free_port() -> int:
+    """Return a port of 127.0.0.1 that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Server(ABC):
+    """One server on a port of 127.0.0.1, with its files in a temporary folder, run by a user without privileges.
+
+    users: whom to run it as where this process is root; the first one that this machine knows.
+    """
+
+    users: Sequence[str] = ("nobody",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.folder = Path(tempfile.mkdtemp(prefix=f"resourcekit-{name}-"))
+        self.data = self.folder / "data"
+        self.port = free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._user = self._unprivileged()
+
+    def _unprivileged(self) -> int | None:
+        """Return the user to run as; ``None`` where this process is unprivileged itself."""
+        if os.geteuid() != 0:
+            return None
+        for name in self.users:
+            try:
+                return pwd.getpwnam(name).pw_uid
+            except KeyError:
+                continue
+        return 65534
+
+    def own_all(self) -> None:
+        """Let the server's user have all its files."""
+        if self._user is not None:
+            for path in (self.folder, *self.folder.rglob("*")):
+                os.chown(path, self._user, -1, follow_symlinks=False)
+
+    def run(self, *words: object) -> None:
+        """Run a program as the server's user. Raises LookupError where it fails."""
+        done = subprocess.run(
+            [str(word) for word in words], check=False, capture_output=True, timeout=_PATIENCE, **self._as_user()
+        )
+        if done.returncode:
+            raise LookupError(f"{words[0]} failed: {done.stderr.decode()[-300:]}")
+
+    def _as_user(self) -> dict[str, object]:
+        # Servers refuse to run as root.
+        return {"cwd": self.folder} if self._user is None else {"cwd": self.folder, "user": self._user, "extra_groups": []}
+
+    @abstractmethod
+    def command(self) -> list[str]:
+        """Return the words that start it in the foreground."""
+
+    @abstractmethod
+    def answers(self) -> bool:
+        """Say whether it lets somebody in."""
+
+    def start(self) -> None:
+        """Start it and wait until it answers; the files of an earlier start are kept."""
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(self.command(), stdout=log, stderr=log, start_new_session=True, **self._as_user())
+        ends_at = time.monotonic() + _PATIENCE
+        while not self.answers():
+            if self._process.poll() is not None or time.monotonic() > ends_at:
+                raise LookupError(f"{self.name} did not start: {self.log.read_text()[-300:]}")
+            time.sleep(0.05)  # there is nothing that announces it
+
+    @property
+    def log(self) -> Path:
+        """What it says."""
+        return self.folder / "server.log"
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it was started, and not ended."""
+        return self._process is not None
+
+    def signal_all(self, number: signal.Signals) -> None:
+        """Send a signal to the server and to all the processes that it has started."""
+        assert self._process is not None
+        # Backends may be groups of their own, so the family is found by its parent.
+        children = subprocess.run(
+            ["ps", "-o", "pid=", "--ppid", str(self._process.pid)], check=False, capture_output=True, text=True, timeout=_PATIENCE
+        ).stdout.split()
+        for pid in (self._process.pid, *map(int, children)):
+            os.kill(pid, number)
+
+    def freeze(self) -> None:
+        """Let it stand still: it keeps its connections and answers nothing."""
+        self.signal_all(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        self.signal_all(signal.SIGCONT)
+
+    def stop(self) -> None:
+        """End it; connections are cut at once."""
+        self._end(self.ending)
+
+    ending: signal.Signals = signal.SIGTERM
+    """The signal that asks it to end soon and in order."""
+
+    def kill(self) -> None:
+        """End it without a chance to tidy up."""
+        self._end(signal.SIGKILL)
+
+    def restart(self) -> None:
+        """End it and start it again, with the same port and files."""
+        self.stop()
+        self.start()
+
+    def _end(self, how: signal.Signals) -> None:
+        if self._process is not None:
+            self.thaw()
+            self._process.send_signal(how)
+            self._process.wait(_PATIENCE)
+            self._process = None
+
+    def remove(self) -> None:
+        """End it and remove its files."""
+        self.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
