@@ -12,11 +12,11 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Generic, Protocol, TypeVar
 
 from resourcekit.data_layers.sql.async_pool import AsyncLink, LoopPool
-from resourcekit.data_layers.sql.dialect import Gone, TroubleKind
 from resourcekit.data_layers.sql.failures import AtCommit, too_late, unknown_outcome
 from resourcekit.data_layers.sql.link import Link
 from resourcekit.data_layers.sql.repo import Repo
 from resourcekit.data_layers.sql.transaction import Level, Root, ambient, open_level
+from resourcekit.data_layers.sql.trouble import Gone, TroubleKind
 from resourcekit.flow.context import ambient_context
 
 __all__ = ["bounded", "level_of", "perform", "perform_async", "seconds_left", "see_whether_lost"]

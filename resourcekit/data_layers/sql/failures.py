@@ -5,7 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy import exc
 
-from resourcekit.data_layers.sql.dialect import Gone, Room, TooLate, Trouble, TroubleKind
+from resourcekit.data_layers.sql.dialect import Room
+from resourcekit.data_layers.sql.trouble import Gone, TooLate, Trouble, TroubleKind
 from resourcekit.errors import (
     Invalid,
     NotNull,

@@ -12,7 +12,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from resourcekit.data_layers.sql.dialect import Room, TroubleKind
+from resourcekit.data_layers.sql.dialect import Room
+from resourcekit.data_layers.sql.trouble import TroubleKind
 
 __all__ = ["Gauge", "Link", "Stored"]
 

@@ -21,8 +21,9 @@ from resourcekit.data_layers.sql import mariadb_deletes, mariadb_errors
 from resourcekit.data_layers.sql import mariadb_keys as keys
 from resourcekit.data_layers.sql import mariadb_upserts as upserts
 from resourcekit.data_layers.sql.columns import Codec, Form
-from resourcekit.data_layers.sql.dialect import Conflict, CursorReader, Element, Place, Reader, Room, TooLate, Trouble, Wire
+from resourcekit.data_layers.sql.dialect import Conflict, CursorReader, Element, Place, Reader, Room, Wire
 from resourcekit.data_layers.sql.liveness import says_nothing, sooner
+from resourcekit.data_layers.sql.trouble import TooLate, Trouble
 from resourcekit.flow.result import Outcome
 
 __all__ = ["MariaRoom"]

@@ -19,8 +19,9 @@ from sqlalchemy.util import await_only
 
 from resourcekit.data_layers.sql import postgresql_errors
 from resourcekit.data_layers.sql.columns import Form
-from resourcekit.data_layers.sql.dialect import Conflict, Element, Place, Reader, Room, TooLate, Trouble, Wire
+from resourcekit.data_layers.sql.dialect import Conflict, Element, Place, Reader, Room, Wire
 from resourcekit.data_layers.sql.liveness import says_nothing, sooner
+from resourcekit.data_layers.sql.trouble import TooLate, Trouble
 from resourcekit.flow.result import Outcome
 
 __all__ = ["PostgresRoom"]

@@ -7,8 +7,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from resourcekit.data_layers.sql.dialect import Trouble, TroubleKind, Wire
+from resourcekit.data_layers.sql.dialect import Wire
 from resourcekit.data_layers.sql.liveness import LATE, PRIMARY
+from resourcekit.data_layers.sql.trouble import Trouble, TroubleKind
 
 __all__ = ["explain", "too_old", "unsafe_settings"]
 

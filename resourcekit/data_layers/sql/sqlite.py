@@ -19,7 +19,8 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import URL
 
 from resourcekit.data_layers.sql.columns import Form
-from resourcekit.data_layers.sql.dialect import Conflict, CursorReader, Element, Place, Reader, Room, Trouble, TroubleKind, Wire
+from resourcekit.data_layers.sql.dialect import Conflict, CursorReader, Element, Place, Reader, Room, Wire
+from resourcekit.data_layers.sql.trouble import Trouble, TroubleKind
 from resourcekit.errors import DeclarationError
 from resourcekit.flow.result import Outcome
 

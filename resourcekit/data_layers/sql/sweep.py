@@ -14,12 +14,12 @@ import sqlalchemy as sa
 
 from resourcekit.data_layers.base import DeleteInBatches, Params
 from resourcekit.data_layers.sql import work
-from resourcekit.data_layers.sql.dialect import TroubleKind
 from resourcekit.data_layers.sql.expressions import Bind, Builder
 from resourcekit.data_layers.sql.link import Link
 from resourcekit.data_layers.sql.plans import SQLPlan
 from resourcekit.data_layers.sql.shapes import shaped
 from resourcekit.data_layers.sql.statement import Statement
+from resourcekit.data_layers.sql.trouble import TroubleKind
 
 __all__ = ["KeyRanges", "Ranges", "sweep"]
 

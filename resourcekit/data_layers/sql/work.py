@@ -8,9 +8,9 @@ from typing import Any, Protocol, TypeVar
 
 import attrs
 
-from resourcekit.data_layers.sql.dialect import Gone, TroubleKind
 from resourcekit.data_layers.sql.failures import AtCommit
 from resourcekit.data_layers.sql.link import Link, Stored
+from resourcekit.data_layers.sql.trouble import Gone, TroubleKind
 from resourcekit.flow.result import Outcome
 
 __all__ = ["Written", "atomically", "begin", "change", "commit", "rollback", "write_rows"]
