@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Literal, Protocol
 
@@ -317,6 +317,14 @@ class Store(ABC):
     @abstractmethod
     def current_transaction(self) -> Transaction | None:
         """Return the open transaction of this thread or task, if any."""
+
+    def outside(self) -> AbstractContextManager[None] | None:
+        """Return a block whose reads see what others have committed by now, where those of the open transaction do not.
+
+        ``None`` where they do, and where none is open. It may be entered again and again. What nobody may miss, a
+        revocation, is looked for in both places; writes belong into the transaction.
+        """
+        return None
 
     @abstractmethod
     def lease(self, name: str, ttl: timedelta) -> Lease:

@@ -55,7 +55,7 @@ async def _jti_is_dead(tokens: Tokens, jti: object, subject: str | None, issued_
     if not isinstance(jti, str) or refused_jti(jti):
         return True
     if subject is None and family is None:
-        return await tokens.store.aggregate(tokens.check_one, {"jti": jti}) is not False
+        return await tokens.is_recorded(jti)
     return await tokens.standing(jti, subject, issued_at, family) is not None
 
 

@@ -17,7 +17,7 @@ from resourcekit_tokens.keyspace import family_of, refused_text
 from resourcekit_tokens.reading import still_holds, too_long, verified
 from resourcekit_tokens.results import Confirmed, IssuedToken, TokenPair
 from resourcekit_tokens.storing import store_token
-from resourcekit_tokens.tokens import Standing, Tokens, again, own_standing, tokens_of
+from resourcekit_tokens.tokens import Outside, Standing, Tokens, again, own_standing, tokens_of
 
 __all__ = ["confirm", "consume", "issue", "issue_pair", "rotate", "verify"]
 
@@ -153,10 +153,15 @@ async def verify(resource: Any, token: str, *, purpose: str = "user") -> Claims:
     standing = await tokens.standing_of(claims)
     if standing is not None:
         raise _revoked(standing)
-    if tokens.options.require_token_presence and not await tokens.facts((claims.jti,)):
-        raise InvalidToken("This token was never stored, and only stored tokens are accepted here.", claim="jti")
+    if tokens.options.require_token_presence:
+        await _require_presence(tokens, claims)
     still_holds(tokens.options, claims, utc_now())
     return claims
+
+
+async def _require_presence(tokens: Tokens, claims: Claims) -> None:
+    if not any(await tokens.views((claims.jti,))):
+        raise InvalidToken("This token was never stored, and only stored tokens are accepted here.", claim="jti")
 
 
 def _revoked(standing: Standing) -> TokenRevoked:
@@ -195,19 +200,20 @@ async def _use_once(tokens: Tokens, token: str, purpose: str) -> tuple[Claims, R
 
 async def _consume(tokens: Tokens, claims: Claims, reason: str, moment: datetime) -> tuple[Claims, Row]:
     """Compare and set first, then look at cut-off and family in the same transaction: no order of events lets two win."""
+    outside = tokens.store.outside()  # of the caller's transaction; ours begins now, and what it reads is true at its commit
     async with tokens.store.transaction():
-        if tokens.options.require_token_presence and not await tokens.facts((claims.jti,)):
-            raise InvalidToken("This token was never stored, and only stored tokens are accepted here.", claim="jti")
+        if tokens.options.require_token_presence:
+            await _require_presence(tokens, claims)
         row = await tokens.use_up(claims, reason, moment)
         if row is None:
-            raise _revoked(own_standing((await tokens.facts((claims.jti,)))[claims.jti]))
-        await _refuse_dead(tokens, claims)
+            raise _revoked(own_standing(await tokens.own_view(claims.jti, outside)))
+        await _refuse_dead(tokens, claims, outside)
     return claims, row
 
 
-async def _refuse_dead(tokens: Tokens, claims: Claims) -> None:
+async def _refuse_dead(tokens: Tokens, claims: Claims, outside: Outside) -> None:
     """Raise, and so roll the transaction back, where a cut-off or the family's end says so, or the token has expired meanwhile."""
-    standing = await tokens.standing_around(claims)
+    standing = await tokens.standing_around(claims, outside)
     if standing is not None:
         raise _revoked(standing)
     still_holds(tokens.options, claims, utc_now())
@@ -237,12 +243,12 @@ async def rotate(resource: Any, refresh_token: str, *, claims: NewClaims | None 
 
 async def _rotate(tokens: Tokens, old: Claims, claims: NewClaims | None, moment: datetime) -> TokenPair | None:
     """Compare and set, and make the next pair, in one transaction; ``None`` for a reuse, the family ended."""
-    reused = False
+    reused, outside = False, tokens.store.outside()  # as for a use, above
     async with tokens.store.transaction():
         if await tokens.use_up(old, "rotated", moment) is None:
-            reused = not await _within_grace(tokens, old, moment)
+            reused = not await _within_grace(tokens, old, moment, outside)
         if not reused:
-            await _refuse_dead(tokens, old)
+            await _refuse_dead(tokens, old, outside)
             pair = _next_pair(tokens, old, claims, moment)
             extra_data, values = await tokens.facts_of_session(old.jti)
             await _store(tokens, pair.access, extra_data, values)
@@ -252,9 +258,9 @@ async def _rotate(tokens: Tokens, old: Claims, claims: NewClaims | None, moment:
     return None
 
 
-async def _within_grace(tokens: Tokens, old: Claims, moment: datetime) -> bool:
+async def _within_grace(tokens: Tokens, old: Claims, moment: datetime, outside: Outside) -> bool:
     """Take the one repetition that ``rotation_grace`` allows; raises TokenRevoked for a token that was not rotated."""
-    own = (await tokens.facts((old.jti,)))[old.jti]
+    own = await tokens.own_view(old.jti, outside)
     if own["revocation_reason"] != "rotated":
         raise _revoked(own_standing(own))
     grace = tokens.options.rotation_grace

@@ -77,9 +77,12 @@ async def store_confirmation_changes(resource: Any, token: str, changes: Mapping
 @function
 async def get_confirmation_changes(resource: Any, *, jti: str, purpose: str = "confirm") -> dict[str, Any] | None:
     """Return the changes that wait under a jti; ``None`` once they are used, revoked or expired."""
-    name = tokens_of(resource).options.confirmation.get_changes_action_name
-    record = await run_action(resource, name, {"jti": jti, "purpose": purpose})
-    return None if record is None else record.extra_data
+    tokens = tokens_of(resource)
+    record = await run_action(resource, tokens.options.confirmation.get_changes_action_name, {"jti": jti, "purpose": purpose})
+    if record is None or (tokens.store.outside() is not None and await tokens.is_recorded(jti)):
+        return None
+    changes: dict[str, Any] | None = record.extra_data
+    return changes
 
 
 @records_function

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -36,9 +37,12 @@ from resourcekit_tokens.guards import is_live, revoking, storing, using_up
 from resourcekit_tokens.keyspace import FAMILY, FOR_EVER, GRACE, NEVER_ENDED, cutoff_key, family_key, grace_key, later
 from resourcekit_tokens.options import TokenOptions
 
-__all__ = ["Standing", "Tokens", "again", "own_standing", "tokens_of"]
+__all__ = ["Outside", "Standing", "Tokens", "again", "own_standing", "tokens_of"]
 
 T = TypeVar("T")
+
+Outside = AbstractContextManager[None] | None
+"""The way out of an open transaction that looks back, as ``Store.outside`` gives it."""
 
 _TRIES = 100
 """How often work is run again; each time, another transaction has been committed, so somebody goes forward."""
@@ -102,6 +106,34 @@ class Tokens:
         rows = await self.store.select(plan, {f"k{position}": key for position, key in enumerate(keys)})
         return {row["jti"]: row for row in rows}
 
+    async def is_recorded(self, jti: str) -> bool:
+        """Tell whether a record says that this jti is revoked; the fewest steps that there are."""
+        if await self.store.aggregate(self.check_one, {"jti": jti}) is not False:
+            return True
+        outside = self.store.outside()
+        if outside is None:
+            return False
+        with outside:
+            return await self.store.aggregate(self.check_one, {"jti": jti}) is not False
+
+    async def views(self, keys: Sequence[str], outside: Outside = None) -> list[dict[str, Row]]:
+        """Return the records of these keys as they stand in the open transaction, if any, and as others have committed them.
+
+        The second view is there only where the first one may be of an earlier moment: what a revocation says, which was
+        acknowledged since, must not be missed (P1). outside: the way out of the transaction; looked for unless given.
+        """
+        views = [await self.facts(keys)]
+        outside = outside or self.store.outside()
+        if outside is not None:
+            with outside:
+                views.append(await self.facts(keys))
+        return views
+
+    async def own_view(self, jti: str, outside: Outside) -> Row:
+        """Return the record of a token that is known to be used: the one that says so."""
+        records = [rows[jti] for rows in await self.views((jti,), outside) if jti in rows]
+        return next((record for record in records if record["revoked_at"] is not None), records[0])
+
     async def standing(self, jti: str, subject: str | None, issued_at: datetime | None, family: str | None) -> Standing | None:
         """Return why a token is revoked, ``None`` if it is not: record, cut-off and family in one round trip."""
         keys = [jti]
@@ -109,11 +141,14 @@ class Tokens:
             keys.append(cutoff_key(subject))
         if family is not None:
             keys.append(family_key(family))
-        rows = await self.facts(keys)
-        own = rows.get(jti)
-        if own is not None and own["revoked_at"] is not None:
-            return own_standing(own)
-        return _by_cutoff(rows, jti, subject, issued_at, family) or _by_family(rows, family)
+        for rows in await self.views(keys):
+            own = rows.get(jti)
+            if own is not None and own["revoked_at"] is not None:
+                return own_standing(own)
+            standing = _by_cutoff(rows, jti, subject, issued_at, family) or _by_family(rows, family)
+            if standing is not None:
+                return standing
+        return None
 
     async def standing_of(self, claims: Claims) -> Standing | None:
         """Do the same for a token's claims; what ends the token stays until the token has expired (P1)."""
@@ -175,7 +210,7 @@ class Tokens:
         own = {name: value for row in rows for name, value in row.items() if name in accept and value is not None}
         return own.pop("extra_data", None), own
 
-    async def standing_around(self, claims: Claims) -> Standing | None:
+    async def standing_around(self, claims: Claims, outside: Outside) -> Standing | None:
         """Return why a token is revoked besides its own record: by a cut-off, or with its family."""
         keys = [
             key
@@ -185,9 +220,12 @@ class Tokens:
             )
             if key is not None
         ]
-        rows = await self.facts(keys) if keys else {}
-        by_cutoff = _by_cutoff(rows, claims.jti, claims.subject, claims.issued_at, claims.family)
-        return by_cutoff or _by_family(rows, claims.family)
+        for rows in await self.views(keys, outside) if keys else ():
+            by_cutoff = _by_cutoff(rows, claims.jti, claims.subject, claims.issued_at, claims.family)
+            standing = by_cutoff or _by_family(rows, claims.family)
+            if standing is not None:
+                return standing
+        return None
 
     async def take_grace(self, used: Row, moment: datetime) -> bool:
         """Take the one repetition of a rotation; false where it was taken before.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import types
 from collections.abc import AsyncIterator, Callable, Generator, Hashable, Iterable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -22,6 +22,7 @@ from resourcekit.data_layers.base import (
 )
 from resourcekit.data_layers.memory.lease import Lease
 from resourcekit.data_layers.memory.transaction import ambient, block, commit, commits, current
+from resourcekit.data_layers.outside import Outside
 from resourcekit.data_layers.rows.plan import Copy, RowPlan, check, figure, moment
 from resourcekit.data_layers.rows.table import LOCK, Draft, Key, Table, undo
 from resourcekit.data_layers.rows.writes import InsertPlan, Keep, UpdatePlan, compile_operation
@@ -207,6 +208,10 @@ class MemoryStore(Store):
     def current_transaction(self) -> Transaction | None:
         """See the port."""
         return current()
+
+    def outside(self) -> AbstractContextManager[None] | None:
+        """See the port; a transaction sees the rows of one moment."""
+        return None if current() is None else Outside(ambient, None)
 
     def lease(self, name: str, ttl: timedelta) -> Lease:
         """See the port; all stores in memory share the names."""

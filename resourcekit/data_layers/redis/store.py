@@ -10,7 +10,7 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
@@ -32,7 +32,7 @@ from resourcekit.data_layers.redis.lease import Lease
 from resourcekit.data_layers.redis.reading import Reader
 from resourcekit.data_layers.redis.server import Server
 from resourcekit.data_layers.redis.sweep import Sweep
-from resourcekit.data_layers.redis.transaction import Handle, block, current
+from resourcekit.data_layers.redis.transaction import Handle, block, current, outside
 from resourcekit.data_layers.redis.view import Missing, Plot, View
 from resourcekit.data_layers.redis.writing import Changed, write
 from resourcekit.data_layers.rows.plan import RowPlan, Wanted, figure, moment
@@ -242,6 +242,10 @@ class RedisStore(Store):
     def current_transaction(self) -> Transaction | None:
         """See the port."""
         return self._handle()
+
+    def outside(self) -> AbstractContextManager[None] | None:
+        """See the port; a transaction reads each row once."""
+        return None if self._handle() is None else outside(self.group)
 
     def lease(self, name: str, ttl: timedelta) -> Lease:
         """See the port; all resources of a tag share the names."""

@@ -10,12 +10,13 @@ from collections.abc import Hashable
 from contextvars import ContextVar
 from typing import Any
 
+from resourcekit.data_layers.outside import Outside
 from resourcekit.data_layers.redis.view import View
 from resourcekit.data_layers.redis.writing import Changed
 from resourcekit.data_layers.rows import transaction as blocks
 from resourcekit.errors import SerializationFailure
 
-__all__ = ["Handle", "block", "current"]
+__all__ = ["Handle", "block", "current", "outside"]
 
 
 class RedisGround(blocks.Ground):
@@ -62,6 +63,11 @@ def _ambient(group: Hashable) -> ContextVar[Handle | None]:
 def current(group: Hashable) -> Handle | None:
     """Return the open block of this thread or task over a group of stores."""
     return blocks.current(_ambient(group))
+
+
+def outside(group: Hashable) -> Outside[Handle | None]:
+    """Return a block whose calls are no part of the open transaction."""
+    return Outside(_ambient(group), None)
 
 
 def block(group: Hashable) -> blocks.Block[RedisGround]:

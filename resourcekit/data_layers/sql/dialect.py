@@ -268,6 +268,10 @@ class Room(ABC):
         """Say whether a connection of the user's own commits each statement by itself."""
 
     @abstractmethod
+    def looks_back(self, link: Wire) -> bool:
+        """Say whether the transaction of a user's own connection may see the rows of one moment, whatever others commit."""
+
+    @abstractmethod
     def allow(self, link: Wire, seconds: float, known: float) -> float:
         """Bound the next statements on the server's side too; returns the bound that is set now. known: the one before."""
 

@@ -42,10 +42,10 @@ class joined:  # noqa: N801  # a context manager, named as it is used: with join
     def _repos(self) -> list[Repo]:
         return list({id(repo): repo for repo in map(repo_of, self._resources)}.values())
 
-    def _open(self, link: Link, connection: sa.Connection, repos: list[Repo]) -> None:
+    def _open(self, link: Link, connection: sa.Connection, repos: list[Repo], *, looks_back: bool) -> None:
         token = colour.set(Colour.ASYNC if isinstance(link, AsyncLink) else Colour.SYNC)
         try:
-            self._levels = [Level(Root(repo.home, link), None) for repo in repos]
+            self._levels = [Level(Root(repo.home, link, looks_back=looks_back), None) for repo in repos]
         finally:
             colour.reset(token)
         self._before = ambient.get()
@@ -69,8 +69,7 @@ class joined:  # noqa: N801  # a context manager, named as it is used: with join
         connection = given.connection() if isinstance(given, Session) else given
         _begin(connection, repos)
         link = Link(repos[0].room, connection.connection.dbapi_connection, connection, is_guest=True)
-        _prepare(link, repos[0])
-        self._open(link, connection, repos)
+        self._open(link, connection, repos, looks_back=_prepare(link, repos[0]))
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Leave; the transaction goes on."""
@@ -86,8 +85,8 @@ class joined:  # noqa: N801  # a context manager, named as it is used: with join
         keeper = await given.connection() if isinstance(given, AsyncSession) else given
         await keeper.run_sync(_begin, repos)
         link = await keeper.run_sync(lambda connection: AsyncLink.of(repos[0].room, keeper, connection, is_guest=True))
-        await link.work(_prepare, repos[0])
-        self._open(link, keeper.sync_connection or _none(), repos)
+        looks_back = await link.work(_prepare, repos[0])
+        self._open(link, keeper.sync_connection or _none(), repos, looks_back=looks_back)
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Leave; the transaction goes on."""
@@ -109,16 +108,19 @@ def _begin(connection: sa.Connection, repos: list[Repo]) -> None:
         connection.begin()
 
 
-def _prepare(link: Link, repo: Repo) -> None:
+def _prepare(link: Link, repo: Repo) -> bool:
+    """Make the connection fit for our statements; say whether its transaction may see the rows of one moment only."""
     room = repo.room
     if room.commits_alone(link):
         msg = "the connection commits each statement by itself (AUTOCOMMIT), so nothing can be part of its transaction"
         raise InvalidArgument(msg)
     room.open(link, repo.seconds)
+    looks_back = room.looks_back(link)
     if not room.began_by_itself(link):
         work.begin(link)
     link.gauge.in_transaction = True
     link.let_go()
+    return looks_back
 
 
 def _after(connection: sa.Connection, functions: list[list[Any]], *, is_async: bool) -> None:

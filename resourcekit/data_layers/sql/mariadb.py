@@ -215,6 +215,10 @@ class MariaRoom(Room):
         """See Room."""
         return bool(link.raw.get_autocommit())
 
+    def looks_back(self, link: Wire) -> bool:
+        """See Room; at MariaDB's own default level it does."""
+        return not str(link.fetch("SELECT @@tx_isolation")[0][0]).startswith("READ-")
+
     def allow(self, link: Wire, seconds: float, known: float) -> float:
         """See Room. The server stops a little earlier, so that its answer still comes in time."""
         if known < 0:

@@ -192,6 +192,10 @@ class PostgresRoom(Room):
         """See Room."""
         return bool(link.raw.autocommit)
 
+    def looks_back(self, link: Wire) -> bool:
+        """See Room."""
+        return not str(link.fetch("SHOW transaction_isolation")[0][0]).startswith("read ")
+
     def allow(self, link: Wire, seconds: float, known: float) -> float:
         """See Room. The server stops a little earlier, so that its answer still comes in time."""
         if known < 0:

@@ -188,6 +188,10 @@ class SQLiteRoom(Room):
         """See Room; sqlite3 would begin only at the first write, and a savepoint alone would commit by itself."""
         return self.is_open(link)
 
+    def looks_back(self, link: Wire) -> bool:
+        """See Room; one that was open before may have read, and not yet have written."""
+        return self.is_open(link)
+
     def allow(self, link: Wire, seconds: float, known: float) -> float:
         """See Room."""
         if link.sleep is None:
@@ -291,6 +295,8 @@ class SQLiteRoom(Room):
         if isinstance(error, sqlite3.IntegrityError):
             kind = _CONSTRAINTS.get(code, TroubleKind.UNSTORABLE)
             return Trouble(kind, () if table is None else _columns(text, table))
+        if code == sqlite3.SQLITE_BUSY_SNAPSHOT:  # a reader that wants to write, after others wrote: waiting changes nothing
+            return Trouble(TroubleKind.CONFLICT)
         if code & 0xFF in _BUSY:
             return Trouble(TroubleKind.BUSY)
         if code == sqlite3.SQLITE_INTERRUPT:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
 from resourcekit.data_layers.base import Aggregate, Capability, Insert, Operation, Params, Plan, Row, Store, Transaction, Update
+from resourcekit.data_layers.outside import Outside
 from resourcekit.data_layers.sql import leases, storage, work
 from resourcekit.data_layers.sql.blocks import Block
 from resourcekit.data_layers.sql.calls import level_of, perform, perform_async, seconds_left
@@ -26,6 +27,7 @@ from resourcekit.data_layers.sql.plans import Compiler, SQLPlan
 from resourcekit.data_layers.sql.repo import Repo
 from resourcekit.data_layers.sql.streams import stream
 from resourcekit.data_layers.sql.sweep import KeyRanges, sweep
+from resourcekit.data_layers.sql.transaction import ambient
 from resourcekit.dsl.finding import Finding
 from resourcekit.errors import DataLayerError
 from resourcekit.flow.clock import Clock, current_clock
@@ -174,6 +176,15 @@ class SQLStore(Store):
     def current_transaction(self) -> Transaction | None:
         """See the port."""
         return level_of(self.repo)
+
+    def outside(self) -> AbstractContextManager[None] | None:
+        """See the port; a transaction of ours sees what is committed, one of the user's may see the rows of one moment."""
+        if not ambient.get():
+            return None
+        level = level_of(self.repo)
+        if level is None or not level.root.looks_back:
+            return None
+        return Outside(ambient, {repo: other for repo, other in ambient.get().items() if repo is not self.repo})
 
     def lease(self, name: str, ttl: timedelta) -> leases.Lease:
         """See the port; all resources of a database share the names."""

@@ -30,12 +30,13 @@ class Root:
     owner: the thread, and the task if one runs; a copied context does not take the transaction along.
     home: the connections of the process in which it was opened; another one after a fork.
     is_spoilt: an error of the database left nothing to do but to go back to a savepoint.
+    looks_back: its reads may not see what others have committed since it began.
     """
 
-    __slots__ = ("home", "is_async", "is_over", "is_spoilt", "link", "owner", "reason", "savepoints")
+    __slots__ = ("home", "is_async", "is_over", "is_spoilt", "link", "looks_back", "owner", "reason", "savepoints")
 
-    def __init__(self, home: object, link: Link) -> None:
-        self.home, self.link = home, link
+    def __init__(self, home: object, link: Link, *, looks_back: bool = False) -> None:
+        self.home, self.link, self.looks_back = home, link, looks_back
         self.is_async = colour.get() is not Colour.SYNC
         self.owner = running()
         self.is_over = self.is_spoilt = False

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import threading
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from resourcekit.data_layers.base import Capability, OnConflict
 from resourcekit.engine.drive import drive
-from resourcekit.errors import DataLayerError, WrongColour
-from resourcekit.flow.context import Colour
+from resourcekit.errors import DataLayerError, SerializationFailure, Timeout, WrongColour
+from resourcekit.flow.context import Colour, context
 from resourcekit.flow.expression import Field, incoming
 from resourcekit.flow.result import Outcome
 from resourcekit.testing.laws.ledger import LawBook, Ledger, key, law
@@ -232,6 +234,34 @@ class TransactionLaws(LawBook):
 
         assert [(None, [sample("a", number=1)], ["a"])] == seen
         assert ["a", "b"] == await ledger.keys()
+
+    @law(Capability.TRANSACTION)
+    async def test_what_others_have_committed_is_seen_outside(self, ledger: Ledger) -> None:
+        """A transaction that looks at one moment gives a way out; what others have written since is seen there."""
+        await ledger.add(sample("a", number=1), sample("b", number=1))
+
+        async def write() -> int:
+            with context(deadline=timedelta(milliseconds=200)):
+                return (await ledger.change(key == "a", number=2)).count
+
+        outside, seen = ledger.store.outside(), []
+        told: object = None
+        inside = None
+        with contextlib.suppress(SerializationFailure):
+            async with ledger.store.transaction():
+                assert sample("a", number=1) == await ledger.row("a")
+                (told,) = await ledger.together([write])
+                beside = ledger.store.outside()
+                for _ in range(2):
+                    with beside or contextlib.nullcontext():
+                        seen.append(await ledger.row("a"))
+                await ledger.change(key == "b", number=3)
+                inside = await ledger.row("b")
+
+        # Where only one may write at a time, the other one waits in vain, and there is nothing to be seen.
+        assert (told == 1) or isinstance(told, Timeout)
+        assert (None, [sample("a", number=2 if told == 1 else 1)] * 2) == (outside, seen)
+        assert sample("b", number=3) == inside
 
     @law(Capability.TRANSACTION)
     async def test_a_call_of_the_other_colour_is_refused(self, ledger: Ledger) -> None:
