@@ -364,10 +364,7 @@ class Room(ABC):
         """Do what a sweep owes the database between two batches, without making anybody wait."""
 
     def clock_name(self) -> str:
-        """Return the name of a monotonic clock that all users of the database share, for leases; empty where there is none.
-
-        A clock of another name began at another time, so that what it counted is over.
-        """
+        """Return the name of a monotonic clock that all who share the database share, for leases; empty where there is none."""
         return ""
 
     def clock(self) -> str:
