@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import attrs
 
+from resourcekit.data_layers.base import Aggregate, Capability
 from resourcekit.discovery import find_resources
 from resourcekit.dsl.extension import Check
 from resourcekit.dsl.finding import Finding
@@ -24,10 +25,11 @@ T = TypeVar("T")
 _GRAVITY = {"error": 0, "warning": 1, "info": 2}
 
 
-async def examine(*targets: object) -> tuple[Finding, ...]:
+async def examine(*targets: object, reads_all: bool = True) -> tuple[Finding, ...]:
     """Return what is wrong with the resources that the targets name, the gravest first; see ``find_resources``.
 
-    Broken plugins (RK060), and names that two claim (RK061), are found whatever is named. A store that cannot be asked is RK080, a check that fails RK081.
+    reads_all: ask also what may take the reading of a whole table, such as the age of the oldest record.
+    Awaited, it finds data layers that hold up the event loop, too (RK082). Broken plugins (RK060), and names that two claim (RK061), are found whatever is named. A store that cannot be asked is RK080, a check that fails RK081.
     Raises DeclarationError RK070 to RK073 where the targets name no resource.
     """
     resources = find_resources(*targets)
@@ -35,8 +37,11 @@ async def examine(*targets: object) -> tuple[Finding, ...]:
     for resource in resources:
         facts = resource.__info__
         found += (_placed(finding, facts.qualified_name) for finding in await _health(resource))
+        found += (_placed(finding, facts.qualified_name) for finding in await _held_up(resource))
         for options in facts.extensions.values():
             for kind in options.checks:
+                if kind.reads_all and not reads_all:
+                    continue
                 found += (_placed(finding, facts.qualified_name) for finding in await _checked(kind, facts, options))
     return tuple(sorted(dict.fromkeys(found), key=lambda finding: _GRAVITY[finding.level]))
 
@@ -109,6 +114,33 @@ async def _health(resource: Any) -> Iterable[Finding]:
         return (
             Finding(id="RK080", what=what, why=why, cure="See that the store runs and can be reached from here, then ask again."),
         )
+
+
+async def _held_up(resource: Any) -> Iterable[Finding]:
+    """Find a store that does not wait for its driver in a loop but blocks it, and with it all other tasks."""
+    store = resource.__runtime__.store
+    if colour.get() is Colour.SYNC or store.place is None or Capability.AGGREGATE not in store.capabilities:
+        return ()
+    import asyncio  # 30 ms that a program without tasks need not pay
+
+    others: list[bool] = []
+    try:
+        asyncio.get_running_loop().call_soon(others.append, True)
+        await store.aggregate(store.compile(Aggregate("exists")), {})
+    except Exception:  # what is wrong with a store is told by its health
+        return ()
+    if others:
+        return ()
+    return (
+        Finding(
+            id="RK082",
+            level="warning",
+            what="its data layer blocks the event loop while it waits for the store",
+            why="All other tasks of the program stand still meanwhile.",
+            cure="Let the layer use an async driver, or do its work through off_loop; or call it from worker threads only.",
+            path=("data_layer",),
+        ),
+    )
 
 
 async def _checked(kind: type[Check], facts: Any, options: Any) -> Iterable[Finding]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 import signal
+import threading
 from collections.abc import Callable
 from datetime import datetime
 from queue import SimpleQueue
 
 import click
 
+from resourcekit.cli.doctoring import STYLES
 from resourcekit.cli.page import Page
+from resourcekit.doctor import doctor
 from resourcekit.supervisor import ServiceStatus, Supervisor
 from resourcekit.telemetry import logger
 
@@ -33,7 +36,7 @@ _LONGEST_RESULT = 200
 def supervise(context: click.Context, app: str, *, stop_timeout: float) -> None:
     """Run the background services of APP until SIGINT or SIGTERM.
 
-    Prints a line for each run. Exit code 1 where a service did not end in time; a second signal ends at once.
+    Prints what doctor finds, and a line for each run. Exit code 1 where a service did not end in time; a second signal ends at once.
     """
     page = Page()
     # The lines below tell the same; without a handler, failures would be on standard error a second time.
@@ -41,7 +44,11 @@ def supervise(context: click.Context, app: str, *, stop_timeout: float) -> None:
     # From the outset: as the first process of a container it would ignore a signal that comes while APP is imported.
     signals, restore = _listen()
     try:
-        supervisor = Supervisor(app, on_run=lambda status: page.line(_line(status), "red" if status.last_error else ""))
+        supervisor = Supervisor(
+            app, on_run=lambda status: page.line(_line(status), "red" if status.last_error else ""), checkup=False
+        )
+        # Beside it: a store that does not answer holds up neither the work on the others nor a signal.
+        threading.Thread(target=_check_up, args=(app, page), name="resourcekit: doctor", daemon=True).start()
         supervisor.start()
         for status in supervisor.status():
             page.line(f"{_name(status)}: every {status.interval}, first at {_shown(status.next_due)}")
@@ -53,6 +60,13 @@ def supervise(context: click.Context, app: str, *, stop_timeout: float) -> None:
     all_ended = supervisor.stop(stop_timeout)
     page.line("Stopped." if all_ended else f"Stopped; a run that did not end within {stop_timeout:g} s was left behind.")
     context.exit(int(not all_ended))
+
+
+def _check_up(app: str, page: Page) -> None:
+    """Print what doctor finds, a line each; ``resourcekit doctor`` tells more."""
+    for finding in doctor(app, reads_all=False):
+        place = " › ".join(part for part in (finding.resource, *finding.path) if part)
+        page.line(f"{finding.level} {finding.id} {place}: {finding.what}. {finding.cure}", STYLES[finding.level])
 
 
 def _listen() -> tuple[SimpleQueue[int], Callable[[], None]]:

@@ -18,7 +18,12 @@ __all__ = ["Check", "Extension"]
 
 
 class Check:
-    """A look of ``doctor`` at a resource in its surroundings (settings, store, other resources)."""
+    """A look of ``doctor`` at a resource in its surroundings (settings, store, other resources).
+
+    reads_all: whether it may read a whole table; it is left out then when a Supervisor starts.
+    """
+
+    reads_all: ClassVar[bool] = False
 
     # Any: the facts are the framework's, the options those of the check's own extension.
     async def check(self, info: Any, options: Any) -> Iterable[Finding]:

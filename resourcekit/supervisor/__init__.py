@@ -17,6 +17,7 @@ from resourcekit.discovery import find_resources
 from resourcekit.dsl.service import Service
 from resourcekit.engine.drive import BothColours
 from resourcekit.errors import DeclarationError, InvalidArgument
+from resourcekit.supervisor.checkup import check_up
 from resourcekit.supervisor.crew import Crew
 from resourcekit.supervisor.health import Health, ServiceHealth
 from resourcekit.supervisor.job import Job
@@ -36,6 +37,8 @@ class Supervisor:
 
     targets: resources, domains, modules, or texts (``"myapp.accounts"``, ``"myapp.**"``); see ``find_resources``.
     on_run: called with a ServiceStatus after each run, in the thread of the run.
+    checkup: let doctor look at the targets at the first start, for two seconds at most, and log what it finds, each at its
+        level, to ``resourcekit.doctor``; what would take the reading of a whole table is not asked.
     scheduling: the rules of time, chance and threads; for tests.
 
     ``with Supervisor(accounts):`` works in daemon threads, ``async with`` in tasks of the running loop; for server hooks
@@ -56,6 +59,7 @@ class Supervisor:
         self,
         *targets: object,
         on_run: Callable[[ServiceStatus], object] | None = None,
+        checkup: bool = True,
         scheduling: Scheduling | None = None,
     ) -> None:
         self.start = BothColours(self._start)
@@ -64,6 +68,7 @@ class Supervisor:
         self.health = BothColours(self._health)
         self._targets = targets
         self._on_run = on_run
+        self._is_to_be_checked = checkup
         self._scheduling = scheduling or Scheduling()
         self._lock = threading.Lock()
         self._pid = os.getpid()
@@ -109,6 +114,9 @@ class Supervisor:
         Does nothing where they run already. Resources that have joined a target since are supervised too.
         """
         self._mind_fork()
+        is_to_be_checked, self._is_to_be_checked = self._is_to_be_checked, False
+        if is_to_be_checked:
+            await check_up(self._targets)
         with self._lock:
             if self._is_running():
                 return

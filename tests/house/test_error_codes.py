@@ -48,6 +48,7 @@ NO_EXAMPLE = {
     "RK061",
     "RK080",
     "RK081",
+    "RK082",
     "RK104",
     "RK110",
     "RK111",
@@ -68,6 +69,7 @@ NO_EXAMPLE = {
     "RK236",
     "RK237",
     "RK238",
+    "RK239",
 }
 """What no class statement can raise: found by doctor in a database, among plugins, or in the surroundings."""
 

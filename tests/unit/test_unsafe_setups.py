@@ -1,4 +1,4 @@
-"""Twenty-two unsafe set-ups, each sound but for one thing: doctor names that thing, and nothing where all is sound."""
+"""Unsafe set-ups, more than thirty, each sound but for one thing: doctor names that thing, and nothing where all is sound."""
 
 from __future__ import annotations
 
@@ -7,25 +7,31 @@ import sqlite3
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 from resourcekit import Domain
 from resourcekit import plugins as plugin_room
 from resourcekit.data_layers import SQL, Memory, Redis
+from resourcekit.data_layers.memory import surroundings
 from resourcekit.data_layers.sql import sqlite as sqlite_room
 from resourcekit.data_layers.sql.sqlite import file_system
 from resourcekit.data_layers.sql.store import SQLStore
 from resourcekit.doctor import doctor
+from resourcekit.engine.drive import drive
 from resourcekit.flow.clock import Clock
 from resourcekit.plugins import Plugin
 from resourcekit.testing import ManualClock
 from resourcekit_tokens import JWT, TokenRecord, TokenResource
+from resourcekit_tokens import checks as check_room
+from resourcekit_tokens.checks import MarginsAreSound
 from tests.support import valkey
 
+START = datetime(2030, 1, 1, tzinfo=UTC)
 _kept: list[Any] = []
 
 
@@ -82,9 +88,16 @@ def server(tmp_path: Path) -> Iterator[Callable[..., str]]:
 @pytest.fixture(autouse=True)
 def plugins(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Let no installed plugin have a say but those that a test gives."""
+    for name in signs_of_production():
+        monkeypatch.delenv(name, raising=False)
     give = lambda *found: monkeypatch.setattr(plugin_room, "_found", [found])  # noqa: E731  # one line, named for what it does
     give()
     return give
+
+
+def signs_of_production() -> tuple[str, ...]:
+    """Return the variables by which this machine could look like several workers, or like production."""
+    return (*surroundings._COUNTS, *surroundings._STAGES, *surroundings._PLATFORMS)
 
 
 def ids(*resources: Any) -> list[str]:
@@ -120,6 +133,18 @@ class TestStores:
     def test_records_in_memory(self):
         """They are gone at a restart, and other workers do not see them."""
         assert ["RK150"] == ids(declare(Memory()))
+
+    @pytest.mark.parametrize(
+        ("setting", "value"),
+        [("WEB_CONCURRENCY", "4"), ("APP_ENV", "production"), ("KUBERNETES_SERVICE_HOST", "10.0.0.1")],
+    )
+    def test_records_in_memory_of_several_workers_or_in_production(self, monkeypatch, setting, value):
+        """Each has revocations that the others do not know of, and all are gone with the next deployment."""
+        monkeypatch.setenv(setting, value)
+        (finding,) = doctor(declare(Memory()))
+
+        assert ("RK150", "error") == (finding.id, finding.level)
+        assert setting in finding.what or "Kubernetes" in finding.what
 
     def test_a_server_that_evicts(self, server):
         """It forgets revocations when its memory is full; it may be asked, and never used."""
@@ -253,6 +278,41 @@ class TestTime:
         """Cut-offs and revocations by jti would be kept for ever; without keys nothing else tells it."""
         assert ["RK230", "RK234"] == ids(on_sqlite(tmp_path, jwt=None))
 
+    @pytest.mark.parametrize(
+        ("use", "level"),
+        [
+            (lambda token: token.revoke_jti("a", expires_at=START), "info"),
+            (lambda token: token.revoke_jti("a"), "warning"),
+            (lambda token: token.log_out_everywhere("alice"), "warning"),
+        ],
+    )
+    def test_records_that_never_go(self, tmp_path, use, level):
+        """Told only while nothing is kept for ever, and a warning once a revocation by jti or a cut-off is."""
+        with ManualClock(START):
+            token = on_sqlite(tmp_path, jwt=None)
+            use(token)
+            (finding,) = [one for one in doctor(token) if one.id == "RK234"]
+
+        assert level == finding.level
+
+    def test_a_leeway_beyond_the_margin(self, tmp_path):
+        """An extension that computes the margin anew must not let records go while their tokens are accepted."""
+
+        @attrs.frozen(kw_only=True)
+        class Hasty(TokenResource):
+            """Sweeps early."""
+
+            @property
+            def margin(self):
+                return self.clock_skew
+
+        jwt = JWT(secrets.token_urlsafe(48))
+        sound, unsafe = (Hasty(jwt=jwt, leeway=timedelta(seconds=seconds)) for seconds in (60, 61))
+        info = on_sqlite(tmp_path).__info__
+
+        assert [] == list(drive(MarginsAreSound().check(info, sound)))
+        assert ["RK239"] == [one.id for one in drive(MarginsAreSound().check(info, unsafe))]
+
     def test_nobody_sweeps(self, tmp_path):
         """What should have gone two intervals ago is still there."""
         token = on_sqlite(tmp_path)
@@ -292,12 +352,46 @@ class TestSurroundings:
 
         assert ["RK060"] == ids(on_sqlite(tmp_path))
 
-    @pytest.mark.parametrize(("version", "found"), [("2.15.0", ["RK237"]), ("2.15.1", []), ("3.0", [])])
+    @pytest.mark.parametrize(
+        ("version", "found"),
+        [("2.15.0", ["RK237"]), ("2.15.1", []), ("2.15.1rc1", ["RK237"]), ("2.15.1.post1", []), ("2.16", []), ("3.0", [])],
+    )
     def test_an_old_library(self, tmp_path, monkeypatch, version, found):
         """PyJWT before 2.15.1 has known advisories; the version is read from what is installed first on the path."""
-        folder = tmp_path / f"pyjwt-{version}.dist-info"
-        folder.mkdir()
-        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: PyJWT\nVersion: {version}\n")
-        monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+        install(tmp_path, monkeypatch, version)
 
         assert found == ids(on_sqlite(tmp_path))
+
+    @pytest.mark.parametrize(
+        ("version", "known", "unknown"),
+        [
+            ("2.3.0", "CVE-2022-29217", "CVE-2024-53861"),
+            ("2.10.0", "CVE-2024-53861", "CVE-2022-29217"),
+            ("2.11.0", "CVE-2026-32597", "CVE-2024-53861"),
+            ("2.12.1", "GHSA-jq35-7prp-9v3f", "CVE-2026-32597"),
+        ],
+    )
+    def test_published_advisories_are_named(self, tmp_path, monkeypatch, version, known, unknown):
+        """Those whose range the installed version lies in, and no other."""
+        install(tmp_path, monkeypatch, version)
+        (finding,) = doctor(on_sqlite(tmp_path))
+
+        assert (True, False) == (known in finding.what, unknown in finding.what)
+
+    def test_an_advisory_on_a_version_that_is_new_enough(self, tmp_path, monkeypatch):
+        """One that is published tomorrow counts as soon as its range is written down."""
+        monkeypatch.setattr(check_room, "_ADVISORIES", (("CVE-2027-1", "2.15.1", "2.16.2"),))
+        token = on_sqlite(tmp_path)
+        install(tmp_path, monkeypatch, "2.16.0")
+        inside = ids(token)
+        install(tmp_path, monkeypatch, "2.16.2")
+
+        assert (["RK237"], []) == (inside, ids(token))
+
+
+def install(folder: Path, monkeypatch: pytest.MonkeyPatch, version: str) -> None:
+    """Let PyJWT seem to be installed in this version: what stands first on the path counts."""
+    place = folder / f"site-{version}"
+    (place / f"pyjwt-{version}.dist-info").mkdir(parents=True)
+    (place / f"pyjwt-{version}.dist-info" / "METADATA").write_text(f"Metadata-Version: 2.1\nName: PyJWT\nVersion: {version}\n")
+    monkeypatch.setattr(sys, "path", [str(place), *sys.path])

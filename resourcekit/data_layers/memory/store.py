@@ -21,6 +21,7 @@ from resourcekit.data_layers.base import (
     Transaction,
 )
 from resourcekit.data_layers.memory.lease import Lease
+from resourcekit.data_layers.memory.surroundings import signs
 from resourcekit.data_layers.memory.transaction import ambient, block, commit, commits, current
 from resourcekit.data_layers.outside import Outside
 from resourcekit.data_layers.rows.plan import Copy, RowPlan, check, figure, moment
@@ -223,11 +224,12 @@ class MemoryStore(Store):
 
     async def health(self) -> Iterable[Finding]:
         """See the port."""
+        told = next(signs(), "")
         return [
             Finding(
                 id="RK150",
-                level="warning",
-                what="its records are kept in the memory of one process",
+                level="error" if told else "warning",
+                what="its records are kept in the memory of one process" + (f", and {told}" if told else ""),
                 why="They are gone at a restart, and no other process sees them.",
                 cure='Keep them in a database, for example data_layer=SQL("sqlite:///app.db").',
             )

@@ -18,17 +18,29 @@ def start(folder: Path, *words: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+def read(process: subprocess.Popen[str], count: int) -> tuple[list[str], list[str]]:
+    """Return so many lines that it prints, at least, and apart from them the one that doctor, which looks meanwhile, finds."""
+    lines: list[str] = []
+    found: list[str] = []
+    while len(lines) < count or not found:
+        line = process.stdout.readline()
+        assert line
+        (found if line.startswith(("error", "warning", "info")) else lines).append(line)
+    return lines, found
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_tells_each_run_and_stops_at_a_signal(folder, number):
     """A line for each service and each run, good or failed, without the error's text; a clean end with exit code 0."""
     with start(folder) as process:
-        lines = [process.stdout.readline() for _ in range(4)]
+        lines, found = read(process, 4)
         process.send_signal(number)
         rest, errors = process.communicate(timeout=30)
 
     assert lines[0].startswith("Count of Ticket: every 0:00:01, first at ")
     assert "Count of Ticket returned 1 after" in lines[2]
     assert "Count of Ticket failed with OSError (1 in a row) after" in lines[3]
+    assert [True] == [line.startswith("warning RK150 helpdesk_app.Ticket: its records are kept in the memory") for line in found]
     assert rest.endswith(f"{number.name}: stopping\nStopped.\n")
     assert ("", 0) == (errors, process.returncode)
 
@@ -36,9 +48,9 @@ def test_it_tells_each_run_and_stops_at_a_signal(folder, number):
 def test_a_run_that_hangs_does_not_hold_it_up(folder):
     """After ``--stop-timeout`` it ends all the same, and exit code 1 tells."""
     app = folder / "helpdesk_app.py"
-    app.write_text(app.read_text().replace("self.runs += 1", "import time; print('begun'); time.sleep(60)"))
+    app.write_text(app.read_text().replace("self.runs += 1", "import time; print('begun', flush=True); time.sleep(60)"))
     with start(folder, "--stop-timeout", "0.1") as process:
-        lines = [process.stdout.readline() for _ in range(3)]
+        lines, _ = read(process, 3)
         process.send_signal(signal.SIGTERM)
         rest, _ = process.communicate(timeout=30)
 
