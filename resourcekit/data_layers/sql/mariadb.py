@@ -20,10 +20,11 @@ from sqlalchemy.engine import make_url
 from resourcekit.data_layers.sql import mariadb_deletes, mariadb_errors
 from resourcekit.data_layers.sql import mariadb_keys as keys
 from resourcekit.data_layers.sql import mariadb_upserts as upserts
+from resourcekit.data_layers.sql import mariadb_waits as waits
 from resourcekit.data_layers.sql.columns import Codec, Form
 from resourcekit.data_layers.sql.dialect import Conflict, CursorReader, Element, Place, Reader, Room, Wire
 from resourcekit.data_layers.sql.liveness import says_nothing, sooner
-from resourcekit.data_layers.sql.trouble import TooLate, Trouble
+from resourcekit.data_layers.sql.trouble import Trouble
 from resourcekit.flow.result import Outcome
 
 __all__ = ["MariaRoom"]
@@ -191,7 +192,7 @@ class MariaRoom(Room):
         link.allow(patience)
         is_async = link.raw is not link.dbapi
         if not is_async:
-            _bound_waits(link.raw, link.gauge)
+            waits.bound_waits(link.raw, link.gauge)
         if link.is_guest:
             link.run(f"SET {upserts.MARK} = 0")
             link.prefix = f"SET STATEMENT sql_mode='{_MODE}' FOR "
@@ -209,7 +210,7 @@ class MariaRoom(Room):
     def leave(self, link: Wire) -> None:
         """See Room."""
         if link.raw is link.dbapi:
-            link.raw.__dict__.pop("_execute_command", None)
+            waits.leave(link.raw, link.gauge)
 
     def commits_alone(self, link: Wire) -> bool:
         """See Room."""
@@ -362,21 +363,3 @@ def _locked(link: Wire) -> Generator[None]:
 def _bound(seconds: float) -> float:
     """Return the server's own bound for a call."""
     return max(0.001, round(sooner(seconds), 3))
-
-
-def _bound_waits(raw: Any, gauge: Any) -> None:
-    """Let a connection wait for the server until the gauge's time, and no longer."""
-    plain = type(raw)._execute_command  # noqa: SLF001  # the one place through which all statements go
-    reads, writes = raw._read_timeout, raw._write_timeout  # noqa: SLF001  # the driver has no other way to change them
-
-    def execute_command(command: int, sql: Any) -> Any:
-        if gauge.ends_at == math.inf:
-            raw._read_timeout, raw._write_timeout = reads, writes  # noqa: SLF001  # see above
-        else:
-            left = gauge.left()
-            if left <= 0:
-                raise TooLate
-            raw._read_timeout = raw._write_timeout = left  # noqa: SLF001  # see above
-        return plain(raw, command, sql)
-
-    raw._execute_command = execute_command  # noqa: SLF001  # see above
