@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self
 
-from resourcekit import transaction
+from resourcekit import context, transaction
 
 __all__ = ["Call", "Caller", "Watch"]
 
@@ -28,6 +29,18 @@ class Caller:
     def __call__(self, function: Any, *args: Any, **named: Any) -> Any:
         """Call a function of ours."""
         return self.run(function.aio(*args, **named)) if self.is_async else function(*args, **named)
+
+    def within(self, deadline: timedelta, function: Any, *args: Any, **named: Any) -> Any:
+        """Do the same with a deadline."""
+
+        async def work() -> Any:
+            with context(deadline=deadline):
+                return await function.aio(*args, **named)
+
+        if self.is_async:
+            return self.run(work())
+        with context(deadline=deadline):
+            return function(*args, **named)
 
     def run(self, work: Any) -> Any:
         """Run a coroutine in the loop."""

@@ -21,10 +21,11 @@ def declared(place: Any, table: str = "notes", *, storage: bool = True) -> Any:
         key: Attr[str] = attribute(primary_key=True, max_length=100)
         text: Attr[str | None] = attribute(default=None, max_length=100)
         number: Attr[int] = attribute(default=0)
+        body: Attr[str | None] = attribute(default=None)
 
         by_text = identity("text")
 
-        write = create(accept=["key", "text", "number"])
+        write = create(accept=["key", "text", "number", "body"])
         put = create(accept=["key", "text", "number"], upsert=True)
         edit = update(accept=["text", "number"])
         count_up = update(changes=[increment("number")])

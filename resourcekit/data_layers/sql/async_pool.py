@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
-from sqlalchemy.util import await_only
+from sqlalchemy.util import await_only, greenlet_spawn
 
 from resourcekit.data_layers.sql.dialect import Room
 from resourcekit.data_layers.sql.link import Link
@@ -62,12 +62,12 @@ class AsyncLink(Link):
     async def close(self) -> None:
         """Close the connection, on which nothing is open."""
         self.grace()
-        await self.keeper.close()
+        await _to_its_end(_end(self.keeper, self.keeper.dialect.do_close, self.dbapi))
 
     async def discard(self) -> None:
         """Close the connection, whatever it is doing; goes on to its end even if this task is cancelled again."""
         self.room.interrupt(self)
-        await _to_its_end(_discard(self.keeper))
+        await _to_its_end(_end(self.keeper, self.keeper.dialect.do_terminate, self.dbapi))
 
 
 async def _to_its_end(work: Any) -> None:
@@ -83,9 +83,11 @@ def _ended(ending: asyncio.Future[Any]) -> None:
         ending.exception()  # nobody may be left to hear of it
 
 
-async def _discard(keeper: AsyncConnection) -> None:
-    # It is thrown away: how it ends is nobody's concern, and must not hide why.
+async def _end(keeper: AsyncConnection, how: Callable[..., Any], dbapi: Any) -> None:
+    """Close a connection that no pool knows any more. How it ends is nobody's concern, and must not hide why."""
     with contextlib.suppress(Exception):
+        await greenlet_spawn(how, dbapi)
+    with contextlib.suppress(Exception):  # else SQLAlchemy would roll back, and log that it could not
         await keeper.invalidate()
     with contextlib.suppress(Exception):
         await keeper.close()
@@ -98,8 +100,8 @@ class LoopPool:
     each other in order, and not for the database by trying again and again.
     """
 
-    def __init__(self, engine: AsyncEngine, room: Room, patience: float, *, keep: bool) -> None:
-        self._engine, self._room, self._patience, self._keep = engine, room, patience, keep
+    def __init__(self, engine: AsyncEngine, room: Room, patience: float) -> None:
+        self._engine, self._room, self._patience = engine, room, patience
         self.idle: list[AsyncLink] = []
         self._places = asyncio.Semaphore(_MOST)
         self.writing: AbstractAsyncContextManager[Any] = contextlib.nullcontext() if room.is_server else asyncio.Lock()
@@ -134,22 +136,15 @@ class LoopPool:
         self._places.release()
         if opening.cancelled() or opening.exception() is not None:
             return
-        if self._keep:
-            self.idle.append(opening.result())
-        else:
-            ending = asyncio.ensure_future(opening.result().keeper.close())
-            _ending.add(ending)
-            ending.add_done_callback(_ended)
+        self.idle.append(opening.result())
 
     async def put(self, link: AsyncLink, *, broken: bool = False) -> None:
         """Give a connection back, in autocommit mode, or broken."""
         try:
             if broken:
                 await link.discard()
-            elif self._keep:
-                self.idle.append(link)
             else:
-                await link.close()
+                self.idle.append(link)
         finally:
             self._places.release()
 
@@ -161,11 +156,18 @@ class LoopPool:
         async with asyncio.timeout(self._patience):
             keeper = await self._engine.connect()
             try:
-                await keeper.execution_options(isolation_level="AUTOCOMMIT")
                 link = await keeper.run_sync(lambda connection: AsyncLink.of(self._room, keeper, connection))
+                await keeper.execution_options(isolation_level="AUTOCOMMIT")
+                # Its settings are ours from here on, so it must not go back to a pool of the user's.
+                await keeper.run_sync(lambda connection: connection.detach())
+            except BaseException:
+                await keeper.invalidate()
+                await keeper.close()
+                raise
+            try:
                 await link.work(self._room.open, self._patience)
             except BaseException:
-                await _discard(keeper)
+                await link.discard()
                 raise
         return link
 
@@ -178,15 +180,14 @@ class LoopPool:
     async def close(self) -> None:
         """Close what nobody uses."""
         while self.idle:
-            with contextlib.suppress(Exception):  # its server may be gone
-                await self.idle.pop().close()
+            await self.idle.pop().close()
 
 
 class LoopPools:
     """The pools of all loops."""
 
-    def __init__(self, engine: AsyncEngine, room: Room, patience: float, *, keep: bool) -> None:
-        self.engine, self._room, self._patience, self._keep = engine, room, patience, keep
+    def __init__(self, engine: AsyncEngine, room: Room, patience: float) -> None:
+        self.engine, self._room, self._patience = engine, room, patience
         self._pools: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, LoopPool] = weakref.WeakKeyDictionary()
 
     def here(self) -> LoopPool:
@@ -194,5 +195,5 @@ class LoopPools:
         loop = asyncio.get_running_loop()
         pool = self._pools.get(loop)
         if pool is None:
-            pool = self._pools[loop] = LoopPool(self.engine, self._room, self._patience, keep=self._keep)
+            pool = self._pools[loop] = LoopPool(self.engine, self._room, self._patience)
         return pool

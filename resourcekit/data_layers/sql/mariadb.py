@@ -249,6 +249,13 @@ class MariaRoom(Room):
         """See Room."""
         return not self.is_fresh(link)
 
+    def interrupt(self, link: Wire) -> None:
+        """See Room; else what was not sent yet would keep the connection of the async driver open, for as long as the server stands still."""
+        transport = link.raw._transport  # noqa: SLF001  # nothing else ends at once
+        if transport is not None:
+            transport.abort()
+        link.raw.close()
+
     def failed(self, link: Wire, error: Exception) -> None:
         """See Room; a deadlock takes the whole transaction along, most other errors only their statement."""
         if mariadb_errors.ends_transaction(error):

@@ -47,7 +47,7 @@ class Repo:
 
     url: as SQLAlchemy writes it; both a sync and an async engine are made of it when they are needed.
     engine, async_engine: yours, with your own events and settings; the one that is missing is made from the URL of the
-        other one. Connections for sync calls are made through the engine's pool and then kept, one for each thread.
+        other one. Connections are made through the engine's pool, and then kept by the Repo, outside of it.
     metadata: where the tables go, for Alembic; a new one unless given.
     timeout: the longest time that a call may take; 5 seconds unless given, or less where the call has a deadline.
 
@@ -136,12 +136,13 @@ class Repo:
         if home.async_pools is None:
             with home.lock:
                 if home.async_pools is None:
-                    given = self._async_engine
                     for logger in self.room.talkative:
                         hush(logger)
                     # Connections are kept by us, for each loop; SQLAlchemy's pool must not carry them to another loop.
-                    engine = given or create_async_engine(self.url.set(drivername=self.room.drivers[1]), poolclass=NullPool)
-                    home.async_pools = LoopPools(engine, self.room, self.seconds, keep=given is None)
+                    engine = self._async_engine or create_async_engine(
+                        self.url.set(drivername=self.room.drivers[1]), poolclass=NullPool
+                    )
+                    home.async_pools = LoopPools(engine, self.room, self.seconds)
         return home.async_pools
 
     def _made(self) -> sa.Engine:

@@ -183,7 +183,7 @@ def test_tables_go_into_the_user_s_metadata(tmp_path, declare):
     notes = metadata.tables["notes"]
 
     assert {"users", "notes"} <= set(metadata.tables)
-    assert ["key", "text", "number"] == list(notes.columns.keys())
+    assert ["key", "text", "number", "body"] == list(notes.columns.keys())
     assert [("notes_by_text", True)] == [(index.name, index.unique) for index in notes.indexes]
 
 
