@@ -37,7 +37,7 @@ EXTRA = ("django", "djangorestframework", "djangorestframework-simplejwt")
 def versions() -> str:
     """Return what took part, in one line."""
     named = [f"Python {platform.python_version()}", f"SQLite {sqlite3.sqlite_version}"]
-    for package in ("sqlalchemy", "attrs", "pyjwt", *EXTRA):
+    for package in ("sqlalchemy", "attrs", "pyjwt", "psycopg", "redis", *EXTRA, "asyncpg", "flask-jwt-extended"):
         try:
             named.append(f"{package} {importlib.metadata.version(package)}")
         except importlib.metadata.PackageNotFoundError:

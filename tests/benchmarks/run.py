@@ -1,6 +1,7 @@
 """Runs the benchmarks: ``python tests/benchmarks/run.py [NAMES]``. The last lines that it prints are the figures.
 
-The peers in Django need the extra: ``pip install -e '.[benchmarks]'``. Without it the rest runs.
+The peers in Django, Flask and asyncpg need the extra: ``pip install -e '.[benchmarks]'``. Without it the rest runs. Servers
+are found as the tests find them (``tests/support``).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import measured_checks
 import measured_resources
+import measured_servers
 import measured_starting
 import measured_sweep
 import measured_tokens
@@ -31,6 +33,9 @@ BENCHMARKS: dict[str, Benchmark] = {
     "import": measured_starting.imports,
     "declare": measured_starting.declare,
     "resources": measured_resources.resources,
+    "postgresql": measured_servers.postgresql,
+    "together": measured_servers.together,
+    "redis": measured_servers.redis,
     "sweep": measured_sweep.sweep,
 }
 

@@ -9,7 +9,22 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-NAMES = ("check", "memory", "token", "revoke", "claims", "verify", "issue", "import", "declare", "resources", "sweep")
+NAMES = (
+    "check",
+    "memory",
+    "token",
+    "revoke",
+    "claims",
+    "verify",
+    "issue",
+    "import",
+    "declare",
+    "resources",
+    "postgresql",
+    "together",
+    "redis",
+    "sweep",
+)
 _LINE = re.compile(r"^(?P<word>pass|fail|info) +(?P<value>-?[\d.]+) .*?(?P<name>[a-z]+): ")
 
 
