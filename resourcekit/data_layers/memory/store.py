@@ -88,10 +88,7 @@ class MemoryStore(Store):
         if row is None:
             check(key)
             return None
-        if plan.rest is None:
-            return row
-        plan.check(params)
-        return row if plan.rest(row, moment(params), row) else None
+        return row if plan.passes(row, params) else None
 
     def _rows(self, plan: RowPlan, run: Params) -> Iterator[Row]:
         """Return the rows that match, as they are kept: those of one moment, or of the open transaction."""

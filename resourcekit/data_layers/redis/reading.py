@@ -32,6 +32,7 @@ class Reader:
         self._server, self._tag, self._plot = server, tag, plot
         self._epoch: bytes | None = None
         self._all_fields = tuple(plot.info.attributes)
+        self._words: dict[tuple[str, ...], tuple[bytes, ...]] = {}  # no more than there are plans
         self._key_of = itemgetter(*plot.info.primary_key)
 
     # The canary
@@ -81,10 +82,10 @@ class Reader:
         row = _encoded(self._plot.names.row, key)
         if row is None:
             return None
-        words = [name.encode() for name in names]
-        epoch, given = await self._server.ask(
-            self._tag, [(b"GET", self._plot.names.epoch), (b"HMGET", row, *words, self._plot.names.primary_key[0].encode())]
-        )
+        words = self._words.get(names)
+        if words is None:
+            words = self._words[names] = tuple(name.encode() for name in (*names, self._plot.names.primary_key[0]))
+        epoch, given = await self._server.ask(self._tag, [(b"GET", self._plot.names.epoch), (b"HMGET", row, *words)])
         for answer in (epoch, given):
             if isinstance(answer, exceptions.RedisError):
                 raise refused(answer)

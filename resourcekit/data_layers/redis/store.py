@@ -43,7 +43,6 @@ from resourcekit.errors import DataLayerError, UnsafeStore
 from resourcekit.flow.clock import Clock, current_clock
 from resourcekit.flow.context import Colour, ambient_context, colour
 from resourcekit.flow.result import WriteResult
-from resourcekit.flow.rewriting import fields_of
 
 __all__ = ["CAPABILITIES", "RedisStore"]
 
@@ -140,10 +139,10 @@ class RedisStore(Store):
         assert isinstance(plan, RowPlan)
         operation = plan.operation
         assert isinstance(operation, Aggregate)
-        if plan.point is not None and operation.condition is not None and self._handle() is None:
+        if plan.point is not None and self._handle() is None:
             plan.check(params)
-            row = await self._reader.point(plan, params, tuple(fields_of(operation.condition)))
-            return row is not None and (plan.rest is None or bool(plan.rest(row, moment(params), row)))
+            row = await self._reader.point(plan, params, plan.reads)
+            return row is not None and plan.passes(row, params)
         return await self._read(plan, params, lambda rows, run: figure(operation, rows))
 
     # Writing

@@ -19,7 +19,7 @@ from resourcekit.errors import Invalid
 from resourcekit.flow.clock import utc_now
 from resourcekit.flow.evaluation import Evaluator, compile_expression
 from resourcekit.flow.expression import And, Compare, Expression, Field, In, Now, Or, Param, Sort, Value
-from resourcekit.flow.rewriting import children, rebuild
+from resourcekit.flow.rewriting import children, fields_of, rebuild
 from resourcekit.resource_info import ResourceInfo
 
 __all__ = ["Params", "RowPlan", "Wanted", "check", "compile_value", "copier", "figure", "moment", "parameters"]
@@ -193,10 +193,24 @@ class RowPlan(Plan):
     """An operation on rows that match.
 
     point: the parameter that holds the whole primary key, where the condition asks for exactly one; else ``None``.
-    rest: what the condition asks besides the key; ``None`` for nothing. matches: the whole condition.
+    rest: what the condition asks besides the key; ``None`` for nothing. reads: the attributes that it asks this of.
+    matches: the whole condition.
     """
 
-    __slots__ = ("_access", "_compared", "_first", "_most", "_order", "copy", "matches", "point", "rest", "table")
+    __slots__ = (
+        "_access",
+        "_compared",
+        "_first",
+        "_is_fixed",
+        "_most",
+        "_order",
+        "copy",
+        "matches",
+        "point",
+        "reads",
+        "rest",
+        "table",
+    )
 
     def __init__(self, operation: Operation, info: ResourceInfo, table: Table, condition: Expression | None) -> None:
         super().__init__(operation)
@@ -210,6 +224,8 @@ class RowPlan(Plan):
         self._most: Evaluator | None = None
         self.point: str | None = None
         self.rest: Evaluator | None = None
+        self.reads: Fields = ()
+        self._is_fixed = True
         if isinstance(operation, Select):
             order, fields = operation.order, operation.fields
             self._first = None if operation.offset is None else compile_expression(operation.offset)
@@ -225,7 +241,17 @@ class RowPlan(Plan):
         asked = by_key(condition, self.table.primary_key)
         if asked is not None and len(asked.params) == 1:
             (self.point,) = asked.params
-            self.rest = None if asked.rest is None else compile_value(asked.rest)
+            if asked.rest is not None:
+                self.rest, self.reads, self._is_fixed = compile_value(asked.rest), tuple(fields_of(asked.rest)), asked.is_fixed
+
+    def passes(self, row: Row, params: Params) -> bool:
+        """Say whether the rest of the condition holds of the row with the key that was asked for."""
+        if self.rest is None:
+            return True
+        if self._is_fixed:
+            return bool(self.rest(row, params, row))
+        self.check(params)
+        return bool(self.rest(row, moment(params), row))
 
     def check(self, params: Params) -> None:
         """Raise Invalid where the condition compares with a value that no store can compare with."""
