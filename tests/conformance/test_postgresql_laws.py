@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from resourcekit.data_layers import SQL
+from resourcekit.data_layers import SQL, Repo
 from resourcekit.data_layers.base import DataLayer
 from resourcekit.testing import DataLayerLaws
 from tests.support.databases import Database, scratch
+
+PATIENCE = timedelta(minutes=1)
+"""Longer than a call may take by default: ten thousand rows on a machine that does other things, too."""
 
 
 @pytest.mark.slow
@@ -24,4 +28,4 @@ class TestPostgreSQLLaws(DataLayerLaws):
     database: Database
 
     def make_data_layer(self, tmp_path: Path) -> DataLayer:
-        return SQL(self.database.url)
+        return SQL(Repo(self.database.url, timeout=PATIENCE))

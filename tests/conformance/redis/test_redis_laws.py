@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from resourcekit.testing import DataLayerLaws
+
+PATIENCE = timedelta(minutes=1)
+"""Longer than a call may take by default: ten thousand rows on a machine that does other things, too."""
 
 
 class TestRedisLaws(DataLayerLaws):
@@ -13,4 +18,4 @@ class TestRedisLaws(DataLayerLaws):
         self._make = redis_layer
 
     def make_data_layer(self, tmp_path):
-        return self._make()
+        return self._make(timeout=PATIENCE)
