@@ -16,7 +16,8 @@ from resourcekit.flow.result import Outcome
 __all__ = ["Written", "atomically", "begin", "change", "commit", "rollback", "write_rows"]
 
 T = TypeVar("T")
-_SAVEPOINT = "resourcekit_rows"
+_SAVEPOINT, _PART = "resourcekit_rows", "resourcekit_part"
+"""Names of savepoints around all rows of a call, and around some of them."""
 
 
 def change(link: Link, sql: str, values: Stored, returning: bool, nested: bool) -> Any:  # passed through run_sync
@@ -63,31 +64,31 @@ def atomically(link: Link, work: Callable[[], T], *, nested: bool) -> T:
     Nothing is rolled back where a task was cancelled, or a signal came: the connection is thrown away with all of it.
     """
     if nested:
-        link.run(f"SAVEPOINT {_SAVEPOINT}")
-    else:
-        begin(link)
+        return _in_savepoint(link, work, _SAVEPOINT)
+    begin(link)
     try:
         result = work()
     except Exception:
-        if nested:
-            _take_back(link)
-        else:
-            rollback(link)
+        rollback(link)
         raise
-    if nested:
-        link.run(f"RELEASE SAVEPOINT {_SAVEPOINT}")
-    else:
-        commit(link)
+    commit(link)
     return result
 
 
-def _take_back(link: Link) -> None:
-    if link.room.is_broken(link) or not link.room.is_open(link):
-        return
-    link.grace()
-    with contextlib.suppress(Exception):  # why it is taken back says more; the transaction shows that it is spoilt
-        link.run(f"ROLLBACK TO SAVEPOINT {_SAVEPOINT}")
-        link.run(f"RELEASE SAVEPOINT {_SAVEPOINT}")
+def _in_savepoint(link: Link, work: Callable[[], T], name: str) -> T:
+    """Do work in a savepoint; one inside another needs another name, because MariaDB forgets the outer one else."""
+    link.run(f"SAVEPOINT {name}")
+    try:
+        result = work()
+    except Exception:
+        if not link.room.is_broken(link) and link.room.is_open(link):
+            link.grace()
+            with contextlib.suppress(Exception):  # why it is taken back says more; the transaction shows that it is spoilt
+                link.run(f"ROLLBACK TO SAVEPOINT {name}")
+                link.run(f"RELEASE SAVEPOINT {name}")
+        raise
+    link.run(f"RELEASE SAVEPOINT {name}")
+    return result
 
 
 @attrs.frozen
@@ -155,7 +156,7 @@ def _write_in_parts(link: Link, writer: Writes, sql: str, rows: Sequence[Stored]
             size = 1 if written[-1].error else 2
             continue
         try:
-            written += atomically(link, lambda part=part: _write_at_once(link, writer, sql, part), nested=True)  # type: ignore[misc]  # bound now
+            written += _in_savepoint(link, lambda part=part: _write_at_once(link, writer, sql, part), _PART)  # type: ignore[misc]  # bound now
             size *= 2
         except link.room.errors as error:
             if not _is_refusal(link, error):
@@ -172,7 +173,7 @@ def _write_row(link: Link, writer: Writes, sql: str, row: Stored, *, guarded: bo
         return writer.judge(link, link.run(sql, row), None)
 
     try:
-        return atomically(link, write, nested=True) if guarded else write()
+        return _in_savepoint(link, write, _PART) if guarded else write()
     except link.room.errors as error:
         writer.judge(link, 0, None)
         if not _is_refusal(link, error):
