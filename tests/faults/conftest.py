@@ -95,6 +95,20 @@ def server(request: pytest.FixtureRequest, servers: dict[str, Server]) -> Iterat
 
 
 @pytest.fixture
+def own_mariadb() -> Iterator[Callable[..., Server]]:
+    """A function that starts a MariaDB server with settings of its own."""
+    made: list[Server] = []
+
+    def start(*options: str) -> Server:
+        made.append(started("mariadb", *options))
+        return made[-1]
+
+    yield start
+    for server in made:
+        server.remove()
+
+
+@pytest.fixture
 def declare_note() -> Callable[..., Any]:
     """A function that declares a small resource on a database, its storage made, in a table of its own."""
     return lambda place, **more: declared(place, f"notes_{secrets.token_hex(6)}", **more)

@@ -6,14 +6,21 @@ Needs Linux, the program ``ip`` and root.
 from __future__ import annotations
 
 import ctypes
+import itertools
 import os
 import shutil
 import socket
 import subprocess
 import threading
+import time
 from typing import Any
 
 __all__ = ["Cable"]
+
+_PATIENCE = 10
+"""Seconds of real time that a cable has to be plugged in."""
+
+_cables = itertools.count()
 
 _NEW_NETWORK = 0x40000000  # CLONE_NEWNET
 
@@ -33,10 +40,12 @@ class Cable:
     def __init__(self) -> None:
         if shutil.which("ip") is None or os.geteuid() != 0:
             raise LookupError("a network namespace needs root and the program ip")
-        number = os.getpid() % 16384
-        self._name = f"rk{os.getpid()}"
-        self._near, self._far = f"rkn{os.getpid()}", f"rkf{os.getpid()}"
-        # A network of four addresses for each process, in a range that is for tests of networks (RFC 2544).
+        # The one before may take a moment to go, so each has names and addresses of its own.
+        count = next(_cables) % 16
+        number = (os.getpid() * 16 + count) % 16384
+        self._name = f"rk{os.getpid()}x{count}"
+        self._near, self._far = f"rn{os.getpid()}x{count}", f"rf{os.getpid()}x{count}"
+        # A network of four addresses, in a range that is for tests of networks (RFC 2544).
         base = f"198.18.{number >> 6}.{(number & 63) * 4}"
         host, last = base.rsplit(".", 1)
         near, self.address = f"{host}.{int(last) + 1}", f"{host}.{int(last) + 2}"
@@ -81,8 +90,16 @@ class Cable:
         _ip("-n", self._name, "link", "set", self._far, "down")
 
     def plug(self) -> None:
-        """Let everything pass again."""
+        """Let everything pass again; returns once it does."""
         _ip("-n", self._name, "link", "set", self._far, "up")
+        ends_at = time.monotonic() + _PATIENCE
+        while time.monotonic() < ends_at:
+            try:
+                socket.create_connection((self.address, 1), 1).close()
+            except ConnectionRefusedError:  # nobody listens there, and somebody said so
+                return
+            except OSError:  # the kernel remembers for a while that nobody was there
+                time.sleep(0.05)
 
     def remove(self) -> None:
         """Take it away."""

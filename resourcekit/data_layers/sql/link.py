@@ -29,14 +29,15 @@ class Gauge:
 
     ends_at: monotonic time at which a statement is to be stopped. updates: rows that an upsert found there.
     in_transaction: whether one is open, for a room that cannot ask its driver. kept: what a room wants to find again.
+    timeouts_end: a lock that was not got in time takes the whole transaction along.
     """
 
-    __slots__ = ("ends_at", "in_transaction", "kept", "updates")
+    __slots__ = ("ends_at", "in_transaction", "kept", "timeouts_end", "updates")
 
     def __init__(self) -> None:
         self.ends_at = math.inf
         self.updates = 0
-        self.in_transaction = False
+        self.in_transaction = self.timeouts_end = False
         self.kept: Any = None
 
     def left(self) -> float:

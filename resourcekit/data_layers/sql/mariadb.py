@@ -194,10 +194,11 @@ class MariaRoom(Room):
         if not is_async:
             waits.bound_waits(link.raw, link.gauge)
         if link.is_guest:
-            link.run(f"SET {upserts.MARK} = 0")
+            link.gauge.timeouts_end = link.fetch(f"SELECT @@innodb_rollback_on_timeout, {upserts.MARK} := 0")[0][0] == 1
             link.prefix = f"SET STATEMENT sql_mode='{_MODE}' FOR "
             return
-        version = link.fetch("SELECT VERSION()")[0][0]
+        version, timeouts_end = link.fetch("SELECT VERSION(), @@innodb_rollback_on_timeout")[0]
+        link.gauge.timeouts_end = timeouts_end == 1
         if not mariadb_errors.is_supported(version):
             raise mariadb_errors.too_old()
         link.run(
@@ -258,7 +259,7 @@ class MariaRoom(Room):
 
     def failed(self, link: Wire, error: Exception) -> None:
         """See Room; a deadlock takes the whole transaction along, most other errors only their statement."""
-        if mariadb_errors.ends_transaction(error):
+        if mariadb_errors.ends_transaction(error, timeouts_end=link.gauge.timeouts_end):
             link.gauge.in_transaction = False
 
     # Storage

@@ -16,14 +16,14 @@ __all__ = ["ends_transaction", "explain", "is_alive", "is_supported", "socket_of
 _OLDEST = (10, 6)
 _VERSION = re.compile(r"(\d+)\.(\d+)\.\d+-MariaDB")
 
-_DEADLOCK, _KILLED = 1213, 1927
+_LOCK_TIMEOUT, _DEADLOCK, _KILLED = 1205, 1213, 1927
 _KINDS = {
     1062: TroubleKind.UNIQUE,
     1586: TroubleKind.UNIQUE,
     1022: TroubleKind.UNIQUE,
     1048: TroubleKind.NOT_NULL,
     1364: TroubleKind.NOT_NULL,
-    1205: TroubleKind.BUSY,
+    _LOCK_TIMEOUT: TroubleKind.BUSY,
     _DEADLOCK: TroubleKind.CONFLICT,
     1020: TroubleKind.CONFLICT,
     1412: TroubleKind.CONFLICT,
@@ -103,9 +103,10 @@ def _number(error: Exception) -> int:
     return number if isinstance(number, int) else 0
 
 
-def ends_transaction(error: Exception) -> bool:
-    """Say whether an error took the whole transaction along."""
-    return _number(error) in (_DEADLOCK, 1020)
+def ends_transaction(error: Exception, *, timeouts_end: bool) -> bool:
+    """Say whether an error took the whole transaction along; a lock that was not got in time does where the server says so."""
+    number = _number(error)
+    return number in (_DEADLOCK, 1020) or (number == _LOCK_TIMEOUT and timeouts_end)
 
 
 def explain(error: Exception, table: sa.Table | None) -> Trouble:
