@@ -1,7 +1,7 @@
-"""Processes that sweep, or do mixed work and write down what they saw, on SQLite, Redis or Valkey; they may be killed.
+"""What a sweeper does: a process that sweeps, or does mixed work and writes down what it saw; it may be killed.
 
-``sweepers.py URL TAG``, then one line on standard input says what to do: ``sweep SIZE`` tells the sum so far after each
-batch and ``done SUM`` at the end; ``mix SEED HISTORY`` works until it is ended, and ``plant FILE`` too, but wrongly.
+One line says what to do: ``sweep SIZE`` tells the sum so far after each batch and ``done SUM`` at the end; ``mix SEED
+HISTORY`` works until it is ended, and ``plant`` too, but wrongly.
 """
 
 from __future__ import annotations
@@ -9,24 +9,21 @@ from __future__ import annotations
 import json
 import os
 import random
-import signal
-import sqlite3
-import subprocess
-import sys
 import time
 from contextlib import closing
 from datetime import timedelta
 from typing import Any
 
 import jwt as pyjwt
+from places import Place
+from workers import Line
 
 from resourcekit import Domain, context
-from resourcekit.data_layers import SQL, Redis
 from resourcekit.errors import ResourcekitError
 from resourcekit_tokens import JWT, TokenRecord, TokenResource
+from tests.support.databases import connect
 
-PATIENCE = 60
-"""Seconds of real time after which a test gives up."""
+__all__ = ["declare", "work"]
 
 SECRET = "a-secret-for-sweepers-that-is-long-enough-for-every-hash-there-is-012345"
 LIFE = 3
@@ -36,17 +33,12 @@ SLOTS = 10
 """Tokens that live at once in the mixed work, shared by all processes."""
 
 
-def layer_of(url: str, tag: str) -> Any:
-    """Return the data layer for a URL; the tag keeps tests apart on one server."""
-    return SQL(url, table="tokens") if url.startswith("sqlite") else Redis(url, tag=tag, accept=["appendonly"])
-
-
-def declare(layer: Any, **options: Any) -> Any:
+def declare(place: Place, **options: Any) -> Any:
     """Declare the token resource that all processes share."""
     domain = Domain("sweepers")
     options = {"jwt": JWT(SECRET), "clock_skew": timedelta(0), **options}
 
-    class Token(TokenRecord, domain=domain, data_layer=layer, extensions=[TokenResource(**options)]):
+    class Token(TokenRecord, domain=domain, data_layer=place.layer(), extensions=[TokenResource(**options)]):
         """Tokens that are swept."""
 
     domain.create_storage()
@@ -115,69 +107,30 @@ def deeds(token: Any, text: str, jti: str) -> dict[str, Any]:
     }
 
 
-def plant(file: str) -> None:
+def plant(place: Place) -> None:
     """Forget revoked records while their tokens live, as a clean-up does that knows no margin."""
-    with closing(sqlite3.connect(file, timeout=PATIENCE, isolation_level=None)) as connection:
+    with closing(connect(place.urls[0])) as connection:
         while True:
-            connection.execute("DELETE FROM tokens WHERE revoked_at IS NOT NULL")
-            time.sleep(0.02)  # it must not keep the file for itself
+            connection.cursor().execute("DELETE FROM tokens WHERE revoked_at IS NOT NULL")
+            time.sleep(0.02)  # it must not keep the table for itself
 
 
-def sweep(token: Any, size: int) -> None:
+def sweep(token: Any, size: int, line: Line) -> None:
     """Sweep once, and tell the sum after each batch."""
-    tell = lambda so_far: print(so_far.removed, flush=True)  # noqa: E731, T201  # the answer
-    print(f"done {token.expunge_expired(batch_size=size, on_progress=tell).removed}", flush=True)  # noqa: T201  # the answer
+    result = token.expunge_expired(batch_size=size, on_progress=lambda so_far: line.tell(str(so_far.removed)))
+    line.tell(f"done {result.removed}")
 
 
-class Sweeper:
-    """One process, ready to do what it is asked."""
-
-    def __init__(self, url: str, tag: str) -> None:
-        command = [sys.executable, __file__, url, tag]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-    def ask(self, line: str) -> None:
-        """Say what to do."""
-        assert self.process.stdin is not None
-        self.process.stdin.write(f"{line}\n")
-        self.process.stdin.flush()
-
-    def answer(self) -> str:
-        """Return the next line it tells; ``""`` where there is none any more."""
-        assert self.process.stdout is not None
-        return self.process.stdout.readline().strip()
-
-    def signal(self, number: signal.Signals) -> None:
-        """Send it a signal."""
-        self.process.send_signal(number)
-
-    def kill(self) -> list[str]:
-        """End it at once, and return what it had told until then."""
-        self.process.kill()
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        rest = [line.strip() for line in self.process.stdout.readlines()]
-        self.process.stdin.close()
-        self.process.stdout.close()
-        self.process.wait(PATIENCE)
-        return rest
-
-
-def main() -> None:
-    """Declare, say so, and do what the line says."""
-    url, tag = sys.argv[1:]
-    token = declare(layer_of(url, tag))
-    print("ready", flush=True)  # noqa: T201  # the answer
-    word, _, rest = sys.stdin.readline().strip().partition(" ")
+def work(line: Line, place: Place) -> None:
+    """Declare, say so, and do what the line says, as a process of its own."""
+    token = declare(place)
+    line.tell("ready")
+    word, _, rest = next(line.lines(), "").partition(" ")
     match word:
         case "sweep":
-            sweep(token, int(rest))
+            sweep(token, int(rest), line)
         case "mix":
             seed, _, history = rest.partition(" ")
             mix(token, int(seed), history)
         case "plant":
-            plant(rest)
-
-
-if __name__ == "__main__":
-    main()
+            plant(place)

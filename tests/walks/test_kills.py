@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import random
-import sqlite3
 from collections.abc import Callable
-from contextlib import closing
 
 import pytest
 import racers
+from places import SHARED, Place
+from workers import Worker
 
 from resourcekit import query
 from resourcekit.extending import Field
 
+pytestmark = pytest.mark.parametrize("place", SHARED, indirect=True)
 
-def killed_in_the_middle(path: str, start: Callable[[int], list[racers.Racer]], rounds: int, seed: int) -> None:
+
+def killed_in_the_middle(place: Place, start: Callable[[int], list[Worker]], rounds: int, seed: int) -> None:
     """Kill a process among its revokes, uses and sweeps, again and again; what it had acknowledged stands."""
-    token, dice = racers.declare(path), random.Random(seed)
+    token, dice = racers.declare(place), random.Random(seed)
     for _ in range(rounds):
         (racer,) = start(1)
         deeds: list[tuple[str, str]] = []
         for word in dice.choices(["revoke", "consume", "revoke_jti", "expunge"], k=60):
             issued = token.issue("alice", purpose="reset")
             token.revoke_jti(f"due-{issued.claims.jti}", expires_at=issued.claims.issued_at)
-            racer.send(f"{word} {issued.claims.jti if word == 'revoke_jti' else issued.token}")
+            racer.send(f"{word}:{issued.claims.jti if word == 'revoke_jti' else issued.token}")
             deeds.append((word, issued.claims.jti))
         heard = [racer.answer() for _ in range(dice.randrange(60))] + racer.kill()
 
@@ -33,28 +35,27 @@ def killed_in_the_middle(path: str, start: Callable[[int], list[racers.Racer]], 
                 reason = "consumed" if word == "consume" else "revoked"
                 assert reason == token.get_token(jti=jti).revocation_reason
                 assert token.jti_revoked(jti) is True
-        with closing(sqlite3.connect(path)) as connection:
-            assert [("ok",)] == connection.execute("PRAGMA integrity_check").fetchall()
+        assert place.is_sound()
         assert 0 == query(token).filter(Field("revoked_at").is_none()).count()
 
 
 class TestKilled:
-    def test_what_was_acknowledged_survives_a_kill(self, tmp_path, crew):
+    def test_what_was_acknowledged_survives_a_kill(self, place, crew):
         """Revoke, consume, revoke_jti and a sweep, cut off by SIGKILL: acknowledged deeds stand, half of one never does."""
-        killed_in_the_middle(f"{tmp_path}/races.db", crew, rounds=3, seed=1)
+        killed_in_the_middle(place, crew, rounds=3, seed=1)
 
     @pytest.mark.slow
-    def test_what_was_acknowledged_survives_many_kills(self, tmp_path, crew):
+    def test_what_was_acknowledged_survives_many_kills(self, place, crew):
         """The same, longer."""
-        killed_in_the_middle(f"{tmp_path}/races.db", crew, rounds=40, seed=2)
+        killed_in_the_middle(place, crew, rounds=15, seed=2)
 
-    def test_a_killed_winner_keeps_nobody_waiting(self, tmp_path, crew):
+    def test_a_killed_winner_keeps_nobody_waiting(self, place, crew):
         """A process that dies inside its transaction has done nothing, and the next one wins at once."""
-        token, (one, two) = racers.declare(f"{tmp_path}/races.db"), crew(2)
+        token, (one, two) = racers.declare(place), crew(2)
         text = token.issue("alice", purpose="reset").token
-        one.send(f"hold {text}")
+        one.send(f"hold:{text}")
         assert "holding" == one.answer()
-        two.send(f"consume {text}")
+        two.send(f"consume:{text}")
         one.kill()
 
         assert "won" == two.answer()

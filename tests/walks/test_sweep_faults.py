@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
-import secrets
 import signal
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,69 +16,41 @@ from typing import Any
 import pytest
 import redis
 from history import Event, read, violations
-from sweepers import PATIENCE, Sweeper, declare, layer_of
+from places import Place
+from sweepers import declare, work
+from workers import PATIENCE, Worker
 
 from resourcekit import query, utc_now
-from resourcekit.data_layers import Memory
 from resourcekit.testing import ManualClock
 from resourcekit_tokens import RevokedJti
 from resourcekit_tokens.errors import TokenExpired, TokenRevoked
-from tests.support import valkey
 
-Place = tuple[str, str]
-"""A URL, and the tag that keeps a test apart on a server that others use too."""
-
-
-@contextlib.contextmanager
-def somewhere(name: str, folder: Path) -> Iterator[Place]:
-    """Give a database that processes can share: an SQLite file, or the Redis server of this machine."""
-    tag = f"sweeps-{secrets.token_hex(6)}"
-    if name == "sqlite":
-        yield f"sqlite:///{folder}/sweeps.db", tag
-        return
-    url = valkey.machine_url()
-    if url is None:
-        pytest.skip("a Redis server on port 6379 is missing")
-    yield url, tag
-    with closing(redis.Redis.from_url(url)) as client:
-        for key in client.scan_iter(f"{{{tag}}}*", count=1000):
-            client.delete(key)
+SERVERS = [pytest.param(name, marks=pytest.mark.slow) for name in ("postgresql", "mariadb")]
+SHARED = ["sqlite", "redis", *SERVERS]
+EVERYWHERE = ["memory", *SHARED]
 
 
-@pytest.fixture(params=["sqlite", "redis"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+@pytest.fixture(params=SHARED)
+def place(request: pytest.FixtureRequest, settle: Callable[[str], Place]) -> Place:
     """A database that processes can share."""
-    with somewhere(request.param, tmp_path) as found:
-        yield found
-
-
-@pytest.fixture(params=["memory", "sqlite", "redis"])
-def layer(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
-    """Each data layer that this machine has."""
-    if request.param == "memory":
-        yield Memory()
-        return
-    with somewhere(request.param, tmp_path) as found:
-        yield layer_of(*found)
+    return settle(request.param)
 
 
 @pytest.fixture
-def start(place: Place) -> Iterator[Callable[[str], Sweeper]]:
+def start(place: Place) -> Iterator[Callable[[str], Worker]]:
     """Start a process on that database, and ask it to do something; what still runs ends with the test."""
-    started: list[Sweeper] = []
+    started: list[Worker] = []
 
-    def start(line: str) -> Sweeper:
-        sweeper = Sweeper(*place)
+    def start(line: str) -> Worker:
+        sweeper = Worker(work, place)
         started.append(sweeper)
         if line:
-            sweeper.ask(line)
+            sweeper.send(line)
         return sweeper
 
     yield start
     for sweeper in started:
-        if sweeper.process.poll() is None:
-            sweeper.signal(signal.SIGCONT)
-            sweeper.kill()
+        sweeper.end()
 
 
 def fill(token: Any, expired: int, live: int, mark: str = "") -> None:
@@ -96,9 +66,9 @@ def keys(token: Any) -> set[str]:
     return {record.jti for record in query(token).all()}
 
 
-def killed_while_sweeping(token: Any, start: Callable[[str], Sweeper], place: Place, rounds: int, seed: int) -> list[int]:
+def killed_while_sweeping(place: Place, start: Callable[[str], Worker], rounds: int, seed: int) -> list[int]:
     """Kill a sweep after a random batch, again and again; return how much each one had removed."""
-    dice, removed = random.Random(seed), []
+    token, dice, removed = declare(place), random.Random(seed), []
     fill(token, 0, 300)
     kept, ready = keys(token), [start("")]
     for number in range(rounds):
@@ -107,7 +77,7 @@ def killed_while_sweeping(token: Any, start: Callable[[str], Sweeper], place: Pl
         ready.append(start(""))
         sweeper = ready.pop(0)
         sweeper.answer()
-        sweeper.ask("sweep 20")
+        sweeper.send("sweep 20")
         for _ in range(dice.randrange(25)):
             sweeper.answer()
         time.sleep(dice.uniform(0, 0.005))  # not always right after a batch
@@ -120,16 +90,14 @@ def killed_while_sweeping(token: Any, start: Callable[[str], Sweeper], place: Pl
         assert kept == keys(token)
         assert 300 == query(token).filter(token.subject == "bob").count()
         assert 0 == query(token).filter(token.subject == "alice").count()
-        if place[0].startswith("sqlite"):
-            with closing(sqlite3.connect(place[0].removeprefix("sqlite:///"))) as connection:
-                assert [("ok",)] == connection.execute("PRAGMA integrity_check").fetchall()
+        assert place.is_sound()
     return removed
 
 
 class TestKilledSweeps:
     def test_a_killed_sweep_loses_no_live_row_and_the_next_one_finishes(self, place, start):
         """Ten times SIGKILL at random moments: live rows stay, and the next sweep removes exactly what is left."""
-        removed = killed_while_sweeping(declare(layer_of(*place)), start, place, rounds=10, seed=1)
+        removed = killed_while_sweeping(place, start, rounds=10, seed=1)
 
         # Some were killed in the middle; else nothing was tried here.
         assert [count for count in removed if 0 < count < 600]
@@ -137,7 +105,7 @@ class TestKilledSweeps:
     @pytest.mark.slow
     def test_a_hundred_killed_sweeps(self, place, start):
         """The same, a hundred times."""
-        removed = killed_while_sweeping(declare(layer_of(*place)), start, place, rounds=100, seed=2)
+        removed = killed_while_sweeping(place, start, rounds=100, seed=2)
 
         assert 10 < len([count for count in removed if 0 < count < 600])
 
@@ -145,9 +113,10 @@ class TestKilledSweeps:
 class TestLeeway:
     """P7: what may be accepted somewhere is never swept."""
 
-    def test_a_revoked_token_that_is_swept_within_the_leeway_is_still_refused(self, layer):
+    @pytest.mark.parametrize("place", EVERYWHERE, indirect=True)
+    def test_a_revoked_token_that_is_swept_within_the_leeway_is_still_refused(self, place):
         """At exp + 30 s the sweep keeps its record; once no check accepts the token any more, the record goes."""
-        token = declare(layer, leeway=timedelta(seconds=60))
+        token = declare(place, leeway=timedelta(seconds=60))
         with ManualClock() as clock:
             issued = token.issue("alice", lifetime=timedelta(minutes=10))
             live = token.issue("alice", lifetime=timedelta(minutes=10))
@@ -170,11 +139,11 @@ class TestLeeway:
     @pytest.mark.parametrize("place", ["redis"], indirect=True)
     def test_the_server_itself_frees_no_record_within_the_leeway(self, place):
         """On Redis, a record lives on by the server's own count until leeway and skew are over."""
-        token = declare(layer_of(*place), leeway=timedelta(seconds=60), clock_skew=timedelta(seconds=30))
+        token = declare(place, leeway=timedelta(seconds=60), clock_skew=timedelta(seconds=30))
         issued = token.issue("alice", lifetime=timedelta(minutes=10))
         token.revoke(issued.token)
-        with closing(redis.Redis.from_url(place[0])) as client:
-            lives = [client.pttl(key) for key in client.scan_iter(f"{{{place[1]}}}*", count=1000)]
+        with closing(redis.Redis.from_url(place.urls[0])) as client:
+            lives = [client.pttl(key) for key in client.scan_iter(f"{{{place.name}}}*", count=1000)]
 
         assert [left for left in lives if left > (600 + 60) * 1000]
         assert [] == [left for left in lives if 0 <= left <= (600 + 60) * 1000]
@@ -183,9 +152,10 @@ class TestLeeway:
 class TestParallelSweeps:
     """Each row is removed, and counted, once."""
 
-    def test_the_counts_of_threads_add_up(self, layer):
+    @pytest.mark.parametrize("place", EVERYWHERE, indirect=True)
+    def test_the_counts_of_threads_add_up(self, place):
         """Six threads sweep at once: the sum of what they removed is what there was."""
-        token = declare(layer)
+        token = declare(place)
         fill(token, 2000, 500)
         together, removed = threading.Barrier(6), []
 
@@ -204,12 +174,12 @@ class TestParallelSweeps:
 
     def test_the_counts_of_processes_add_up(self, place, start):
         """Four processes do: the same."""
-        token = declare(layer_of(*place))
+        token = declare(place)
         fill(token, 4000, 500)
         sweepers = [start("") for _ in range(4)]
         assert ["ready"] * 4 == [sweeper.answer() for sweeper in sweepers]
         for sweeper in sweepers:
-            sweeper.ask("sweep 20")
+            sweeper.send("sweep 20")
         told = [_last(sweeper) for sweeper in sweepers]
         removed = [int(line.removeprefix("done ")) for line in told]
 
@@ -219,7 +189,7 @@ class TestParallelSweeps:
         assert 500 == len(keys(token))
 
 
-def _last(sweeper: Sweeper) -> str:
+def _last(sweeper: Worker) -> str:
     """Return the line with which a sweep ends."""
     line = sweeper.answer()
     while line and not line.startswith("done"):
@@ -227,22 +197,25 @@ def _last(sweeper: Sweeper) -> str:
     return line
 
 
-def mixed_work(start: Callable[[str], Sweeper], history: Path, seconds: float, seed: int) -> list[Event]:
-    """Let four processes work while they are killed, replaced, paused and thawed; return what they wrote down."""
-    dice, count = random.Random(seed), iter(range(1_000_000))
-    begin = lambda: start(f"mix {seed + next(count)} {history}")  # noqa: E731  # one of four, again and again
+def mixed_work(place: Place, start: Callable[[str], Worker], history: Path, seconds: float, seed: int) -> list[Event]:
+    """Let four processes work while they, and their connections, meet with accidents; return what they wrote down."""
+    dice, seeds = random.Random(seed), iter(range(seed, seed + 1_000_000))
+    begin = lambda: start(f"mix {next(seeds)} {history}")  # noqa: E731  # one of four, again and again
     crew = [begin() for _ in range(4)]
     assert ["ready"] * 4 == [sweeper.answer() for sweeper in crew]
     ends_at = time.monotonic() + seconds
     while time.monotonic() < ends_at:
-        place = dice.randrange(4)
-        if dice.random() < 0.15:
-            crew[place].kill()
-            crew[place] = begin()
-        else:
-            crew[place].signal(signal.SIGSTOP)
-            time.sleep(dice.uniform(0.01, 0.5))  # a pause of real processes takes real time
-            crew[place].signal(signal.SIGCONT)
+        number = dice.randrange(4)
+        match dice.choices(["kill", "pause", "cut"], [15, 50, 35])[0]:
+            case "kill":
+                crew[number].kill()
+                crew[number] = begin()
+            case "cut" if connections := place.connections():
+                place.cut(dice.choice(connections))
+            case _:
+                crew[number].signal(signal.SIGSTOP)
+                time.sleep(dice.uniform(0.01, 0.5))  # a pause of real processes takes real time
+                crew[number].signal(signal.SIGCONT)
         time.sleep(dice.uniform(0.05, 0.3))
     for sweeper in crew:
         sweeper.kill()
@@ -261,7 +234,7 @@ def assert_worthwhile(history: list[Event], place: Place) -> None:
     assert 20 < number("revoke", "done")
     assert 5 < number("consume", "done")
     assert 5 < number("sweep")
-    if place[0].startswith("sqlite"):  # Redis frees them itself
+    if not place.frees_by_itself:
         assert 5 < sum(event.saw for event in history if event.did == "sweep" and isinstance(event.saw, int))
 
 
@@ -270,29 +243,28 @@ class TestHistory:
 
     def test_mixed_work_under_faults_has_no_violation(self, place, start, tmp_path):
         """Four processes for six seconds, killed and paused at random."""
-        declare(layer_of(*place))
-        history = mixed_work(start, tmp_path / "history", 6, seed=1)
+        declare(place)
+        history = mixed_work(place, start, tmp_path / "history", 6, seed=1)
 
         assert [] == violations(history)
         assert_worthwhile(history, place)
 
     @pytest.mark.slow
-    @pytest.mark.parametrize("seed", [1000, 2000])
-    def test_long_mixed_work_under_faults_has_no_violation(self, place, start, tmp_path, seed):
-        """The same for two minutes."""
-        declare(layer_of(*place))
-        history = mixed_work(start, tmp_path / "history", 120, seed)
+    def test_long_mixed_work_under_faults_has_no_violation(self, place, start, tmp_path):
+        """The same for longer."""
+        declare(place)
+        history = mixed_work(place, start, tmp_path / "history", 45, seed=1000)
 
         assert [] == violations(history)
         assert_worthwhile(history, place)
 
-    @pytest.mark.parametrize("place", ["sqlite"], indirect=True)
+    @pytest.mark.parametrize("place", ["sqlite", *SERVERS], indirect=True)
     def test_a_clean_up_without_margin_is_found_out(self, place, start, tmp_path):
         """A process that deletes revoked records of living tokens: the checker sees them come back."""
-        declare(layer_of(*place))
-        assert "ready" == start(f"plant {place[0].removeprefix('sqlite:///')}").answer()
+        declare(place)
+        assert "ready" == start("plant").answer()
 
-        assert [] != violations(mixed_work(start, tmp_path / "history", 3, seed=1))
+        assert [] != violations(mixed_work(place, start, tmp_path / "history", 3, seed=1))
 
 
 def event(did: str, saw: object, began: float, ended: float, jti: str = "a") -> Event:
@@ -349,7 +321,7 @@ class TestWriteAheadLog:
     def test_revokes_go_on_and_the_log_stays_small(self, tmp_path, capsys):
         """While 200,000 rows go, every revoke is done, and the write-ahead log never reaches 64 MiB."""
         file = tmp_path / "log.db"
-        token = declare(layer_of(f"sqlite:///{file}", ""))
+        token = declare(Place("sqlite", (f"sqlite:///{file}",)))
         for number in range(20):
             fill(token, 10_000, 1_000, f"-{number}")
         waits: list[float] = []

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from resourcekit import utc_now
 from resourcekit.errors import FieldFinding, InvalidArgument
@@ -20,6 +20,8 @@ from resourcekit_tokens.storing import store_token
 from resourcekit_tokens.tokens import Outside, Standing, Tokens, again, own_standing, tokens_of
 
 __all__ = ["confirm", "consume", "issue", "issue_pair", "rotate", "verify"]
+
+T = TypeVar("T")
 
 _ACCESS_LIFETIME = timedelta(minutes=15)
 _PURPOSE = 255  # code points, as the reader takes them
@@ -154,18 +156,18 @@ async def verify(resource: Any, token: str, *, purpose: str = "user") -> Claims:
     if standing is not None:
         raise _revoked(standing)
     if tokens.options.require_token_presence:
-        await _require_presence(tokens, claims)
+        await _require_presence(tokens, claims, tokens.store.outside())
     still_holds(tokens.options, claims, utc_now())
     return claims
 
 
-async def _require_presence(tokens: Tokens, claims: Claims) -> None:
-    if not any(await tokens.views((claims.jti,))):
+async def _require_presence(tokens: Tokens, claims: Claims, outside: Outside) -> None:
+    if not any(await tokens.views((claims.jti,), outside)):
         raise InvalidToken("This token was never stored, and only stored tokens are accepted here.", claim="jti")
 
 
 def _revoked(standing: Standing) -> TokenRevoked:
-    if standing.reason in ("consumed", "rotated"):
+    if standing.is_use:
         return TokenConsumed("The token was good for one use, and has been used.", claim="jti")
     words = {"cut-off": "Its subject was logged out everywhere.", "family": "Its sign-in has ended."}
     return TokenRevoked(words.get(standing.rule, "The token was revoked."), claim="jti")
@@ -191,11 +193,20 @@ async def confirm(resource: Any, token: str, *, purpose: str = "confirm") -> Con
 async def _use_once(tokens: Tokens, token: str, purpose: str) -> tuple[Claims, Row]:
     moment = utc_now()
     claims = verified(tokens.options, token, moment, purpose)
+    return await _used(tokens, claims, lambda: _consume(tokens, claims, "consumed", moment))
+
+
+async def _used(tokens: Tokens, claims: Claims, use: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run a use, again where the store gave it up, or where another use came first while it looked at cut-off and family."""
     try:
-        return await again(tokens, lambda: _consume(tokens, claims, "consumed", moment))
-    except TokenRevoked:
-        await tokens.standing_of(claims)  # what ends the token stays as long as the token (P1)
-        raise
+        return await again(tokens, use)
+    except TokenRevoked as refusal:
+        standing = await tokens.standing_of(claims)  # what ends the token stays as long as the token (P1)
+        # An optimistic store reads one row after the other: its transaction may have won for itself, and then found the
+        # family ended by those who had lost against somebody else. What was lost is told as what it was.
+        if type(refusal) is not TokenRevoked or standing is None or not standing.is_use:
+            raise
+    return await again(tokens, use)
 
 
 async def _consume(tokens: Tokens, claims: Claims, reason: str, moment: datetime) -> tuple[Claims, Row]:
@@ -203,7 +214,7 @@ async def _consume(tokens: Tokens, claims: Claims, reason: str, moment: datetime
     outside = tokens.store.outside()  # of the caller's transaction; ours begins now, and what it reads is true at its commit
     async with tokens.store.transaction():
         if tokens.options.require_token_presence:
-            await _require_presence(tokens, claims)
+            await _require_presence(tokens, claims, outside)
         row = await tokens.use_up(claims, reason, moment)
         if row is None:
             raise _revoked(own_standing(await tokens.own_view(claims.jti, outside)))
@@ -231,11 +242,7 @@ async def rotate(resource: Any, refresh_token: str, *, claims: NewClaims | None 
     tokens = tokens_of(resource)
     moment = utc_now()
     old = verified(tokens.options, refresh_token, moment, "refresh")
-    try:
-        pair = await again(tokens, lambda: _rotate(tokens, old, claims, moment))
-    except TokenRevoked:
-        await tokens.standing_of(old)  # what ends the token stays as long as the token (P1)
-        raise
+    pair = await _used(tokens, old, lambda: _rotate(tokens, old, claims, moment))
     if pair is None:
         raise ReuseDetected("The refresh token was used before; its sign-in has been ended.", claim="jti")
     return pair

@@ -73,7 +73,7 @@ def _check(resource: Any, subject: object, moment: object, keep: list[object], r
 async def _write(tokens: Tokens, subject: str, moment: datetime, kept: frozenset[str], reason: str) -> Row | None:
     """Compare and set the cut-off; ``None`` where somebody else wrote it meanwhile."""
     key = cutoff_key(subject)
-    found = [rows[key] for rows in await tokens.views((key,)) if key in rows]
+    found = [rows[key] for rows in await tokens.views((key,), tokens.store.outside()) if key in rows]
     there = max(found, key=lambda row: row["revoked_at"], default=None)
     new = tokens.row(
         utc_now(),

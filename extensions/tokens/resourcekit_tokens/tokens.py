@@ -62,6 +62,11 @@ class Standing:
     reason: str | None
     record: Row = attrs.field(repr=False, eq=False)
 
+    @property
+    def is_use(self) -> bool:
+        """Whether the token was good for one use, and has been used."""
+        return self.reason in ("consumed", "rotated")
+
 
 def own_standing(record: Row) -> Standing:
     """Return why a token is revoked whose own record says so."""
@@ -116,14 +121,13 @@ class Tokens:
         with outside:
             return await self.store.aggregate(self.check_one, {"jti": jti}) is not False
 
-    async def views(self, keys: Sequence[str], outside: Outside = None) -> list[dict[str, Row]]:
+    async def views(self, keys: Sequence[str], outside: Outside) -> list[dict[str, Row]]:
         """Return the records of these keys as they stand in the open transaction, if any, and as others have committed them.
 
         The second view is there only where the first one may be of an earlier moment: what a revocation says, which was
-        acknowledged since, must not be missed (P1). outside: the way out of the transaction; looked for unless given.
+        acknowledged since, must not be missed (P1). outside: the way out of the transaction, if there is one.
         """
         views = [await self.facts(keys)]
-        outside = outside or self.store.outside()
         if outside is not None:
             with outside:
                 views.append(await self.facts(keys))
@@ -141,7 +145,7 @@ class Tokens:
             keys.append(cutoff_key(subject))
         if family is not None:
             keys.append(family_key(family))
-        for rows in await self.views(keys):
+        for rows in await self.views(keys, self.store.outside()):
             own = rows.get(jti)
             if own is not None and own["revoked_at"] is not None:
                 return own_standing(own)
