@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import os
 import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
 import redis
 
-__all__ = ["Valkey", "binary", "cluster", "machine_url"]
+__all__ = ["Valkey", "binary", "cluster", "machine_url", "shared"]
 
 _PATIENCE = 20
 """Seconds of real time that a server has to start."""
@@ -103,6 +106,21 @@ class Valkey:
             self._process.send_signal(signal.SIGCONT)
             self._process.wait(_PATIENCE)
             self._process = None
+
+
+@functools.cache
+def shared() -> Valkey:
+    """Start a server that serves for the whole run; whoever uses it has a tag of its own."""
+    folder = tempfile.mkdtemp(prefix="resourcekit-valkey-")
+    server, owner = Valkey(Path(folder)).start(), os.getpid()
+
+    def remove() -> None:
+        if os.getpid() == owner:
+            server.stop()
+            shutil.rmtree(folder, ignore_errors=True)
+
+    atexit.register(remove)
+    return server
 
 
 def cluster(folder: Path) -> list[Valkey]:
