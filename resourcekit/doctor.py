@@ -36,8 +36,10 @@ async def examine(*targets: object, reads_all: bool = True) -> tuple[Finding, ..
     found = [*_broken_plugins(), *_declarations(resources)]
     for resource in resources:
         facts = resource.__info__
-        found += (_placed(finding, facts.qualified_name) for finding in await _health(resource))
-        found += (_placed(finding, facts.qualified_name) for finding in await _held_up(resource))
+        told = tuple(await _health(resource))
+        if not any(finding.level == "error" for finding in told):
+            told += tuple(await _read(resource))
+        found += (_placed(finding, facts.qualified_name) for finding in told)
         for options in facts.extensions.values():
             for kind in options.checks:
                 if kind.reads_all and not reads_all:
@@ -109,25 +111,33 @@ async def _health(resource: Any) -> Iterable[Finding]:
     except DeclarationError as error:
         return tuple(_refused(error))
     except Exception as error:  # a store can fail in any way, and that is a finding
-        what = f"its store could not be asked: {_told(error)}"
-        why = "Neither its health nor anything in it can be reached."
-        return (
-            Finding(id="RK080", what=what, why=why, cure="See that the store runs and can be reached from here, then ask again."),
-        )
+        return (_unreachable(error),)
 
 
-async def _held_up(resource: Any) -> Iterable[Finding]:
-    """Find a store that does not wait for its driver in a loop but blocks it, and with it all other tasks."""
+def _unreachable(error: Exception) -> Finding:
+    return Finding(
+        id="RK080",
+        what=f"its store could not be asked: {_told(error)}",
+        why="Neither its health nor anything in it can be reached.",
+        cure="See that the store runs, can be reached from here, and lets this user in; then ask again.",
+    )
+
+
+async def _read(resource: Any) -> Iterable[Finding]:
+    """Ask the store for one record: find that it cannot be read, or that it blocks the loop, and all other tasks, meanwhile."""
     store = resource.__runtime__.store
-    if colour.get() is Colour.SYNC or store.place is None or Capability.AGGREGATE not in store.capabilities:
+    if store.place is None or Capability.AGGREGATE not in store.capabilities:
         return ()
-    import asyncio  # 30 ms that a program without tasks need not pay
-
     others: list[bool] = []
     try:
-        asyncio.get_running_loop().call_soon(others.append, True)
-        await store.aggregate(store.compile(Aggregate("exists")), {})
-    except Exception:  # what is wrong with a store is told by its health
+        if colour.get() is not Colour.SYNC:
+            import asyncio  # 30 ms that a program without tasks need not pay
+
+            asyncio.get_running_loop().call_soon(others.append, True)
+        await _alone(store.aggregate(store.compile(Aggregate("exists")), {}))
+    except Exception as error:  # a store can fail in any way, and that is a finding
+        return (_unreachable(error),)
+    if colour.get() is Colour.SYNC:
         return ()
     if others:
         return ()

@@ -14,7 +14,6 @@ from typing import Any
 import attrs
 import pytest
 
-from resourcekit import Domain
 from resourcekit import plugins as plugin_room
 from resourcekit.data_layers import SQL, Memory, Redis
 from resourcekit.data_layers.memory import surroundings
@@ -26,29 +25,13 @@ from resourcekit.engine.drive import drive
 from resourcekit.flow.clock import Clock
 from resourcekit.plugins import Plugin
 from resourcekit.testing import ManualClock
-from resourcekit_tokens import JWT, TokenRecord, TokenResource
+from resourcekit_tokens import JWT, TokenResource
 from resourcekit_tokens import checks as check_room
 from resourcekit_tokens.checks import MarginsAreSound
 from tests.support import valkey
+from tests.support.setups import declare_tokens
 
 START = datetime(2030, 1, 1, tzinfo=UTC)
-_kept: list[Any] = []
-
-
-def declare(layer: Any, *, storage: bool = True, notifiers: Any = (), **options: Any) -> Any:
-    """Return a token resource with a key of its own, and its storage; all is sound but for what is given."""
-    options.setdefault("jwt", JWT(secrets.token_urlsafe(48)))
-    domain = Domain("setups")
-
-    class Token(TokenRecord, domain=domain, data_layer=layer, notifiers=notifiers, extensions=[TokenResource(**options)]):
-        """Tokens of a set-up."""
-
-        __qualname__ = f"Token{len(_kept)}"  # a class declared again under one name takes the place of the old one
-
-    if storage:
-        domain.create_storage()
-    _kept.append((domain, Token))
-    return Token
 
 
 def altered(folder: Path, change: Callable[[str], str]) -> Any:
@@ -66,7 +49,7 @@ def altered(folder: Path, change: Callable[[str], str]) -> Any:
 
 def on_sqlite(folder: Path, **options: Any) -> Any:
     """Return a token resource on an SQLite file."""
-    return declare(SQL(f"sqlite:///{folder}/setups.db", table="tokens"), **options)
+    return declare_tokens(SQL(f"sqlite:///{folder}/setups.db", table="tokens"), **options)
 
 
 @pytest.fixture
@@ -112,7 +95,7 @@ class TestSound:
 
     def test_a_sound_set_up_on_valkey_has_no_finding(self, server):
         """A server that forgets nothing."""
-        assert [] == ids(declare(Redis(server())))
+        assert [] == ids(declare_tokens(Redis(server())))
 
     def test_a_swept_and_used_set_up_has_no_finding(self, tmp_path):
         """Records that came and went are no sign of anything."""
@@ -132,7 +115,7 @@ class TestStores:
 
     def test_records_in_memory(self):
         """They are gone at a restart, and other workers do not see them."""
-        assert ["RK150"] == ids(declare(Memory()))
+        assert ["RK150"] == ids(declare_tokens(Memory()))
 
     @pytest.mark.parametrize(
         ("setting", "value"),
@@ -141,22 +124,22 @@ class TestStores:
     def test_records_in_memory_of_several_workers_or_in_production(self, monkeypatch, setting, value):
         """Each has revocations that the others do not know of, and all are gone with the next deployment."""
         monkeypatch.setenv(setting, value)
-        (finding,) = doctor(declare(Memory()))
+        (finding,) = doctor(declare_tokens(Memory()))
 
         assert ("RK150", "error") == (finding.id, finding.level)
         assert setting in finding.what or "Kubernetes" in finding.what
 
     def test_a_server_that_evicts(self, server):
         """It forgets revocations when its memory is full; it may be asked, and never used."""
-        assert ["RK161"] == ids(declare(Redis(server("--maxmemory-policy", "allkeys-lru")), storage=False))
+        assert ["RK161"] == ids(declare_tokens(Redis(server("--maxmemory-policy", "allkeys-lru")), storage=False))
 
     def test_a_server_that_keeps_nothing(self, server):
         """It forgets them when it restarts."""
-        assert ["RK161"] == ids(declare(Redis(server("--appendonly", "no")), storage=False))
+        assert ["RK161"] == ids(declare_tokens(Redis(server("--appendonly", "no")), storage=False))
 
     def test_a_server_without_its_mark(self, server):
         """It was emptied, or never prepared."""
-        assert ["RK160"] == ids(declare(Redis(server()), storage=False))
+        assert ["RK160"] == ids(declare_tokens(Redis(server()), storage=False))
 
     def test_a_missing_table(self, tmp_path):
         """Nothing was created."""
@@ -211,7 +194,7 @@ class TestStores:
         """The file cannot be switched to one: here, by a locking that knows no shared memory."""
         url = f"sqlite:///file:{tmp_path}/setups.db?vfs=unix-dotfile&uri=true"
 
-        assert ["RK113"] == ids(declare(SQL(url, table="tokens")))
+        assert ["RK113"] == ids(declare_tokens(SQL(url, table="tokens")))
 
     def test_a_database_on_a_network_file_system(self, tmp_path, monkeypatch):
         """Seen by the kind of file system; for this test, that of this machine counts as one of several hosts."""
@@ -262,7 +245,7 @@ class TestKeys:
     def test_a_shared_secret(self, tmp_path):
         """What one resource revoked, the other accepts."""
         shared = JWT(secrets.token_urlsafe(48))
-        one, other = (declare(SQL(f"sqlite:///{tmp_path}/{name}.db"), jwt=shared) for name in ("one", "other"))
+        one, other = (declare_tokens(SQL(f"sqlite:///{tmp_path}/{name}.db"), jwt=shared) for name in ("one", "other"))
 
         assert ["RK232"] == ids(one, other)
 

@@ -51,7 +51,7 @@ def findings(link: Link, info: ResourceInfo, table: sa.Table) -> list[Finding]:
             _finding(
                 "RK110",
                 info,
-                f"the table {table.name} does not exist",
+                f"the table {table.name} does not exist{', or this user may not see it' if link.room.is_server else ''}",
                 "Nothing can be read or written.",
                 "Call domain.create_storage(), or run your migrations.",
             )
