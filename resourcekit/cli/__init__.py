@@ -57,7 +57,7 @@ class _Main(click.Group):
             sys.exit(2)
 
 
-@click.group(cls=_Main, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_Main, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option(
     "--traceback",
     is_flag=True,

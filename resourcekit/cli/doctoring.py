@@ -65,8 +65,7 @@ def _print(page: Page, findings: tuple[Finding, ...]) -> None:
         page.line(f"{finding.level} {finding.id} {who}".rstrip(), STYLES[finding.level])
         place = "" if finding.origin is None else str(finding.origin)
         for name, text in (("what", finding.what), ("why", finding.why), ("cure", finding.cure), ("where", place)):
-            if text:
-                page.line(f"  {name}: {text}")
+            page.detail(name, text)
         page.line()
     counts = Counter(finding.level for finding in findings)
     told = ", ".join(

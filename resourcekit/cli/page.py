@@ -27,6 +27,17 @@ class Page:
         """Print a line; a terminal breaks it between words."""
         self._console.print(Text(text, style), soft_wrap=not self._console.is_terminal)
 
+    def detail(self, name: str, text: str) -> None:
+        """Print a named text below what it belongs to, nothing where it is empty; a terminal keeps its lines apart from the name."""
+        if not text:
+            return
+        if not self._console.is_terminal:
+            self.line(f"  {name}: {text}")
+            return
+        grid = Table.grid()
+        grid.add_row(Text(f"  {name}: ", "dim"), Text(text))
+        self._console.print(grid)
+
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Print a table below its title; nothing where there are no rows."""
         if not rows:
@@ -64,16 +75,8 @@ def print_error(error: ResourcekitError) -> None:
     for one in errors:
         if isinstance(one, DeclarationError):
             page.line(f"error[{one.code}]: {one.what}", "bold red")
-            _detail(
-                page,
-                "where",
-                " · ".join(part for part in (" › ".join(filter(None, (one.resource, *one.path))), one.origin) if part),
-            )
-            _detail(page, "do", one.hint)
+            place = " › ".join(filter(None, (one.resource, *one.path)))
+            page.detail("where", " · ".join(part for part in (place, one.origin) if part))
+            page.detail("do", one.hint)
         else:
             page.line(f"error: {type(one).__name__}: {one}", "bold red")
-
-
-def _detail(page: Page, name: str, text: str) -> None:
-    if text:
-        page.line(f"  {name}: {text}")

@@ -98,7 +98,7 @@ def _shown(moment: datetime | None) -> str:
 
 
 def _line(status: ServiceStatus) -> str:
-    result = repr(status.last_result)
+    result = str(status.last_result)
     result = result if len(result) <= _LONGEST_RESULT else f"{result[:_LONGEST_RESULT]}..."
     what = f"failed with {status.last_error} ({status.failures} in a row)" if status.last_error else f"returned {result}"
     seconds = status.last_seconds or 0.0

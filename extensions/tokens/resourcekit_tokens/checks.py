@@ -161,9 +161,7 @@ class SomebodySweeps(Check):
             return []  # what is wrong with a store is told by its own health
         if oldest is None or oldest >= utc_now() - options.margin - 2 * options.expunge_interval:
             return []
-        what = (
-            f"records that expired on {oldest:%Y-%m-%d} are still there, although a sweep is due every {options.expunge_interval}"
-        )
+        what = f"records that expired at {oldest:%Y-%m-%d %H:%M}Z are still there, although a sweep is due every {options.expunge_interval}"
         why = "Nobody sweeps this resource, or its sweeps fail: the table grows without end."
         cure = "Run a Supervisor in your program, or resourcekit expunge from cron; resourcekit supervise shows why sweeps fail."
         return [_finding("RK235", info, what, why, cure, "warning")]

@@ -1,4 +1,4 @@
-"""The commands ``token``, ``expunge`` and ``demo`` of the ``resourcekit`` command; the only room that writes to a terminal."""
+"""The commands that come with tokens: ``token`` and ``demo`` here, ``expunge`` beside it. They know no store."""
 
 from __future__ import annotations
 
@@ -10,12 +10,10 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from resourcekit.errors import ResourcekitError
 from resourcekit.extending import find_resources
 from resourcekit_tokens.errors import InvalidToken
-from resourcekit_tokens.results import ExpungeResult
+from resourcekit_tokens.expunging import expunge
 from resourcekit_tokens.storytelling import tell
 from resourcekit_tokens.tokens import tokens_of
 
@@ -134,51 +132,6 @@ def explain(target: Any, file: Any) -> None:
     if verdict.reason:
         click.echo(f"reason: {verdict.reason}")
     sys.exit(_FOUND if verdict.revoked else 0)
-
-
-@click.command()
-@click.argument("app", metavar="APP")
-@click.option("--dry-run", is_flag=True, help="Count what would go, remove nothing.")
-def expunge(app: str, dry_run: bool) -> None:  # a click flag
-    """Remove the expired records of every token resource in APP, once; for cron and Kubernetes."""
-    resources = [resource for resource in find_resources(app) if _is_token_resource(resource)]
-    if not resources:
-        raise click.UsageError(f"{app} has no token resource.")
-    failed = False
-    for resource in resources:
-        name = resource.__info__.qualified_name
-        try:
-            result = resource.expunge_expired(dry_run=True) if dry_run else _sweep(resource)
-        except ResourcekitError as error:  # the others are swept all the same
-            failed = True
-            click.echo(f"{name}: failed: {type(error).__name__}: {error}", err=True)
-        else:
-            click.echo(f"{name}: {_told(result, dry_run=dry_run)}, {result.seconds:.2f} s")
-    sys.exit(_FOUND if failed else 0)
-
-
-def _told(result: ExpungeResult, *, dry_run: bool) -> str:
-    if dry_run:
-        return f"{result.removed} would go"
-    return f"{result.removed} gone in {result.batches} batch{'' if result.batches == 1 else 'es'}"
-
-
-def _is_token_resource(resource: Any) -> bool:
-    try:
-        tokens_of(resource)
-    except TypeError:
-        return False
-    return True
-
-
-def _sweep(resource: Any) -> ExpungeResult:
-    total = resource.expunge_expired(dry_run=True).removed
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
-        task = bar.add_task(resource.__name__, total=total)
-        result: ExpungeResult = resource.expunge_expired(on_progress=lambda so_far: bar.update(task, completed=so_far.removed))
-    return result
 
 
 @click.command()

@@ -58,6 +58,10 @@ class ExpungeResult:
     batches: int = 0
     seconds: float = 0.0
 
+    def __str__(self) -> str:
+        """``"12 gone in 1 batch, 0.02 s"``, as commands print it."""
+        return f"{self.removed} gone in {self.batches} batch{'' if self.batches == 1 else 'es'}, {self.seconds:.2f} s"
+
 
 @attrs.frozen
 class Verdict:

@@ -23,6 +23,10 @@ SECRET = "8rT2-vJq0Zp4_xWk6NfYb1HdLs9GmUc3-qAe7RiOt5BnVwXy2KjPzE4hQ6M0gDfS8"
 RECORDS = 10_001
 APP = f"""
 import time
+
+def slowly(notification):
+    {{slowly}}
+
 print("imported", flush=True)
 time.sleep({{pause}})
 from datetime import timedelta
@@ -36,16 +40,23 @@ class Token(
     TokenRecord,
     domain=accounts,
     data_layer=SQL("sqlite:///tokens.db", table="tokens"),
+    notifiers={{notifiers}},
     extensions=[TokenResource(jwt=JWT("{SECRET}"), expunge_interval=timedelta(seconds=1))],
 ):
     pass
 """
 
 
+def write_app(folder: Path, *, pause: float = 0, slow: bool = False) -> None:
+    """Write the module; its import may take a while, and its sweep, which then shows each record to somebody."""
+    slowly, notifiers = ("time.sleep(0.001)", "[slowly]") if slow else ("pass", "()")
+    (folder / "sweeping_app.py").write_text(APP.format(pause=pause, slowly=slowly, notifiers=notifiers))
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A folder with the module ``sweeping_app`` and its database, in which many records have expired long ago."""
-    (tmp_path / "sweeping_app.py").write_text(APP.format(pause=0))
+    write_app(tmp_path)
     domain = Domain("accounts")
 
     class Token(
@@ -79,6 +90,7 @@ def left(folder: Path) -> int:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_a_sweep_between_two_batches(folder, number):
     """In the middle of a sweep: exit code 0, long before the stop timeout, and what was not swept is still there."""
+    write_app(folder, slow=True)
     with start(folder, "supervise", "sweeping_app", "--stop-timeout", "20") as process:
         while left(folder) == RECORDS:
             assert process.poll() is None
@@ -98,7 +110,7 @@ def test_a_signal_ends_a_sweep_between_two_batches(folder, number):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_that_comes_while_the_app_is_imported_is_not_lost(folder, number):
     """It ends cleanly once the import is done; as the first process of a container it would else go on for ever."""
-    (folder / "sweeping_app.py").write_text(APP.format(pause=1))
+    write_app(folder, pause=1)
     with start(folder, "supervise", "sweeping_app") as process:
         line = process.stdout.readline()
         process.send_signal(number)
@@ -111,7 +123,7 @@ def test_a_signal_that_comes_while_the_app_is_imported_is_not_lost(folder, numbe
 
 def test_a_second_signal_ends_it_at_once(folder):
     """Whoever does not want to wait says so again."""
-    (folder / "sweeping_app.py").write_text(APP.format(pause=60))
+    write_app(folder, pause=60)
     with start(folder, "supervise", "sweeping_app") as process:
         process.stdout.readline()
         for _ in range(200):
@@ -122,6 +134,28 @@ def test_a_second_signal_ends_it_at_once(folder):
         process.communicate(timeout=30)
 
     assert -signal.SIGTERM == process.returncode
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_expunge_between_two_batches(folder, number):
+    """It tells what it has done, and that something is left: exit code 1. The next one does the rest."""
+    write_app(folder, slow=True)
+    with start(folder, "expunge", "sweeping_app") as process:
+        while left(folder) == RECORDS:
+            assert process.poll() is None
+            time.sleep(0.001)  # see above
+        process.send_signal(number)
+        told, errors = process.communicate(timeout=60)
+    code = process.returncode
+    gone = RECORDS - left(folder)
+    write_app(folder)
+    with start(folder, "expunge", "sweeping_app") as process:
+        process.communicate(timeout=60)
+
+    assert 0 < gone < RECORDS - 1
+    assert f"sweeping_app.Token: {gone} gone in " in told
+    assert (f"{number.name}: stopped; what is left goes with the next sweep.\n", 1) == (errors, code)
+    assert (0, 1) == (process.returncode, left(folder))
 
 
 def test_expunge_works_beside_supervise(folder):

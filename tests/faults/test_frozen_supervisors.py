@@ -1,0 +1,128 @@
+"""A supervisor whose sweep waits for a server that stands still: it ends in time, however it is run, and goes on afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from resourcekit.supervisor import Scheduling, Supervisor
+from tests.support.callers import Watch
+
+pytestmark = pytest.mark.slow
+
+TIMEOUT = 0.3
+GRACE = 2.0
+"""Seconds of real time that a busy machine may take more; a call to a frozen server is bounded by five only."""
+
+at_once = Scheduling(first_within=0.0, retry_within=0.1)
+INTERVAL = timedelta(seconds=1)
+
+APP = """
+from datetime import timedelta
+from resourcekit import Domain
+from resourcekit.data_layers import SQL
+from resourcekit_tokens import TokenRecord, TokenResource
+
+accounts = Domain("accounts")
+
+class Token(TokenRecord, domain=accounts, data_layer=SQL({url!r}, table={table!r}),
+            extensions=[TokenResource(expunge_interval=timedelta(seconds=1), max_lifetime=timedelta(days=1))]):
+    pass
+"""
+
+
+def until_stuck(supervisor: Supervisor) -> None:
+    """Wait until a run goes on, which does not end as long as the server stands still."""
+    ends_at = time.monotonic() + 60
+    while supervisor.status()[0].state != "running" and time.monotonic() < ends_at:
+        time.sleep(0.01)  # there is nothing that announces it
+
+
+@pytest.mark.parametrize("swept_before", [True, False], ids=["on a kept connection", "while it connects"])
+def test_a_supervisor_in_threads_stops_in_time(server, declare_token, swept_before):
+    """The run is left behind; started again, when the server goes on, it sweeps."""
+    token = declare_token(server.url, expunge_interval=INTERVAL)
+    supervisor = Supervisor(token, checkup=False, scheduling=at_once)
+    if swept_before:
+        supervisor.run_now(token)
+    server.freeze()
+    try:
+        supervisor.start()
+        until_stuck(supervisor)
+        with Watch() as stopping:
+            all_ended = supervisor.stop(TIMEOUT)
+    finally:
+        server.thaw()
+
+    assert not all_ended
+    assert stopping.seconds < TIMEOUT + 0.5 + GRACE
+    assert supervisor.run_now(token)["expunger"].removed == 0
+
+
+@pytest.mark.parametrize("swept_before", [True, False], ids=["on a kept connection", "while it connects"])
+def test_a_supervisor_in_a_loop_stops_in_time(server, declare_token, swept_before):
+    """Its task is cancelled, and lets go of a connection that does not answer."""
+    token = declare_token(server.url, expunge_interval=INTERVAL)
+    supervisor = Supervisor(token, checkup=False, scheduling=at_once)
+
+    async def live() -> tuple[str, bool, float]:
+        if swept_before:
+            await supervisor.run_now.aio(token)
+        server.freeze()
+        try:
+            await supervisor.start.aio()
+            await asyncio.sleep(0.3)  # so that it waits for the server, and not for its turn in the loop
+            state = supervisor.status()[0].state
+            with Watch() as stopping:
+                all_ended = await supervisor.stop.aio(TIMEOUT)
+        finally:
+            server.thaw()
+        await supervisor.run_now.aio(token)
+        return state, all_ended, stopping.seconds
+
+    state, all_ended, seconds = asyncio.run(asyncio.wait_for(live(), 60))
+
+    assert ("running", True) == (state, all_ended)
+    assert seconds < TIMEOUT + 0.5 + GRACE
+
+
+@pytest.mark.parametrize("frozen_from", ["start", "sweep"])
+def test_the_command_ends_in_time(server, declare_token, tmp_path, frozen_from):
+    """At SIGTERM, after its stop timeout, also where the server stands still from the outset; exit code 1 tells."""
+    table = declare_token(server.url).__runtime__.store.table.name
+    (tmp_path / "frozen_app.py").write_text(APP.format(url=server.url, table=table))
+    if frozen_from == "start":
+        server.freeze()
+    try:
+        with start(tmp_path, "supervise", "frozen_app", "--stop-timeout", str(TIMEOUT)) as process:
+            sweeps = 0
+            for line in process.stdout:
+                sweeps += " gone in " in line
+                if sweeps or (frozen_from == "start" and "Supervising" in line):
+                    break
+            server.freeze()
+            time.sleep(2.5)  # its first, or next, sweep comes within two seconds, and then waits
+            with Watch() as stopping:
+                process.send_signal(signal.SIGTERM)
+                rest, errors = process.communicate(timeout=60)
+    finally:
+        server.thaw()
+
+    assert ("", 1) == (errors, process.returncode)
+    assert "left behind" in rest
+    assert stopping.seconds < TIMEOUT + 0.5 + GRACE
+
+
+def start(folder: Path, *words: str) -> subprocess.Popen[str]:
+    """Start the command in that folder, and leave it running."""
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    command = [sys.executable, "-m", "resourcekit", *words]
+    return subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
