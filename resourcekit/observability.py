@@ -7,22 +7,27 @@ metric                         unit, kind         labels
 ============================== ================== =======================================================================
 ``resourcekit.calls``          1, counter         ``function``, ``resource``, ``outcome``
 ``resourcekit.call.duration``  s, histogram       ``function``, ``resource``
+``resourcekit.service.runs``   1, counter         ``service``, ``resource``, ``outcome``
+``resourcekit.service.lag``    s, gauge           ``service``, ``resource``
+``resourcekit.service.since``  s, gauge           ``service``, ``resource``
 what extensions announce       as announced       as announced; see the reference
 ============================== ================== =======================================================================
 
 ``outcome``: ``"true"`` or ``"false"`` of a check, ``"ok"``, or the name of the exception's type. Each call is a span
-``Resource.function`` with the same attributes. None of it ever holds a value of a record, a key or a token (P9).
+``Resource.function``, each run of a service a span ``Resource.service``, with the same attributes. None of it ever holds a
+value of a record, a key or a token (P9).
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 from resourcekit.engine.functions import Function, functions
-from resourcekit.telemetry import Measure, counts, measures
+from resourcekit.telemetry import Labels, Measure, counts, gauges, measures, watch
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
@@ -51,7 +56,10 @@ def instrument(
     calls = meter.create_counter("resourcekit.calls", "1", "Calls of extension functions.")
     durations = meter.create_histogram("resourcekit.call.duration", "s", "How long calls of extension functions took.")
     for what in measures():
-        meter.create_observable_counter(what.name, [_reader(what)], what.unit, what.doc)
+        if what.kind == "gauge":
+            meter.create_observable_gauge(what.name, [_reader(what, gauges)], what.unit, what.doc)
+        else:
+            meter.create_observable_counter(what.name, [_reader(what, counts)], what.unit, what.doc)
 
     def report(function: str, resource: Any, outcome: str, seconds: float) -> None:
         labels = {"function": function, "resource": getattr(resource, "__name__", "?")}
@@ -61,8 +69,10 @@ def instrument(
     wrapped = [(function, function.function) for function in functions()]
     for function, body in wrapped:
         function.function = _observed(function, body, tracer, report)
+    look_away = watch(_Spans(tracer))
 
     def undo() -> None:
+        look_away()
         for function, body in wrapped:
             function.function = body
 
@@ -79,8 +89,7 @@ def _observed(
         began = time.perf_counter()
         outcome = "ok"
         span_name = f"{getattr(resource, '__name__', '?')}.{name}"
-        # An exception's text may come from a user's code, so only its type is told.
-        with tracer.start_as_current_span(span_name, record_exception=False, set_status_on_exception=False) as span:
+        with _current(tracer, span_name) as span:
             try:
                 result = await body(resource, *args, **kwargs)
             except BaseException as error:
@@ -97,10 +106,38 @@ def _observed(
     return observed
 
 
-def _reader(what: Measure) -> Callable[[CallbackOptions], Iterable[Observation]]:
+def _current(tracer: Any, name: str, **attributes: str) -> AbstractContextManager[Any]:
+    """Begin a span. An exception's text may come from a user's code, so only its type is told, by the outcome."""
+    block: AbstractContextManager[Any] = tracer.start_as_current_span(
+        name, attributes=attributes, record_exception=False, set_status_on_exception=False
+    )
+    return block
+
+
+class _Spans:
+    """Shows OpenTelemetry what the engine says of its work."""
+
+    def __init__(self, tracer: Any) -> None:
+        self._tracer = tracer
+
+    @contextmanager
+    def span(self, name: str, labels: Mapping[str, str]) -> Iterator[None]:
+        """See Watcher."""
+        with _current(self._tracer, name, **{f"resourcekit.{label}": text for label, text in labels.items()}) as span:
+            try:
+                yield
+            except BaseException as error:
+                span.set_attribute("resourcekit.outcome", type(error).__name__)
+                raise
+            span.set_attribute("resourcekit.outcome", "ok")
+
+
+def _reader(
+    what: Measure, look: Callable[[], Mapping[tuple[str, Labels], float]]
+) -> Callable[[CallbackOptions], Iterable[Observation]]:
     def read(options: CallbackOptions) -> Iterable[Observation]:
         from opentelemetry.metrics import Observation
 
-        return [Observation(value, dict(labels)) for (name, labels), value in counts().items() if name == what.name]
+        return [Observation(value, dict(labels)) for (name, labels), value in look().items() if name == what.name]
 
     return read

@@ -1,31 +1,74 @@
-"""What the engine says about its work: log lines, and counts by name; it knows nobody.
+"""What the engine says about its work: log lines, counts and gauges by name, spans; it knows nobody.
 
-Log names: ``resourcekit`` and children. No record, key or token is ever part of a log line or a count (P9).
+Log names: ``resourcekit`` and children. No record, key or token is ever part of a log line, a count or a span (P9).
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
+import threading
 from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from typing import Literal, Protocol
 
 import attrs
 
-__all__ = ["Measure", "count", "counts", "logger", "measure", "measures"]
+__all__ = [
+    "Measure",
+    "Watcher",
+    "count",
+    "counts",
+    "gauge",
+    "gauges",
+    "logger",
+    "measure",
+    "measures",
+    "span",
+    "watch",
+    "watched",
+]
 
 Labels = tuple[tuple[str, str], ...]
+Reading = Callable[[], float | None]
+"""Answers what a gauge shows now; ``None`` where it cannot tell."""
 
 
 @attrs.frozen
 class Measure:
-    """Something that is counted: its name, what it counts, and in which unit (as OpenTelemetry writes units)."""
+    """Something that is counted, or shown: its name, what it tells, and in which unit (as OpenTelemetry writes units)."""
 
     name: str
     doc: str
     unit: str = "1"
+    kind: Literal["counter", "gauge"] = "counter"
+
+
+class Watcher(Protocol):
+    """Whoever wants to see work while it goes on."""
+
+    def span(self, name: str, labels: Mapping[str, str]) -> AbstractContextManager[object]:
+        """Return a block that stands for a piece of work; what leaves it is its outcome."""
+        ...
 
 
 _measures: dict[str, Measure] = {}
 _counts: Counter[tuple[str, Labels]] = Counter()
+_readings: dict[tuple[str, Labels], Reading] = {}
+_watchers: list[Watcher] = []
+_lock = threading.Lock()
+
+
+def _renew_lock() -> None:
+    """In a forked child, whose parent may have been counting in another thread at that moment."""
+    global _lock  # noqa: PLW0603  # a lock that nobody will release any more
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 def logger(part: str) -> logging.Logger:
@@ -33,14 +76,24 @@ def logger(part: str) -> logging.Logger:
     return logging.getLogger(f"resourcekit.{part}")
 
 
-def measure(name: str, doc: str, unit: str = "1") -> Measure:
-    """Announce something that will be counted, once, where its module is imported."""
-    return _measures.setdefault(name, Measure(name, doc, unit))
+def measure(name: str, doc: str, unit: str = "1", kind: Literal["counter", "gauge"] = "counter") -> Measure:
+    """Announce something that will be counted, or shown by a gauge, once, where its module is imported."""
+    return _measures.setdefault(name, Measure(name, doc, unit, kind))
 
 
 def count(what: Measure, by: float = 1, **labels: str) -> None:
     """Count that something happened; few labels, and never a value of a record."""
-    _counts[what.name, tuple(sorted(labels.items()))] += by  # type: ignore[assignment]  # seconds are counted as well
+    with _lock:
+        _counts[what.name, tuple(sorted(labels.items()))] += by  # type: ignore[assignment]  # seconds are counted as well
+
+
+def gauge(what: Measure, read: Reading | None, **labels: str) -> None:
+    """Let a gauge show what ``read`` answers when it is looked at, instead of what was given for these labels before; ``None``: nothing."""
+    key = what.name, tuple(sorted(labels.items()))
+    if read is None:
+        _readings.pop(key, None)
+    else:
+        _readings[key] = read
 
 
 def measures() -> tuple[Measure, ...]:
@@ -50,4 +103,31 @@ def measures() -> tuple[Measure, ...]:
 
 def counts() -> dict[tuple[str, Labels], float]:
     """Return how much of each was counted in this process, by name and labels."""
-    return dict(_counts)
+    with _lock:
+        return dict(_counts)
+
+
+def gauges() -> dict[tuple[str, Labels], float]:
+    """Return what each gauge shows now, by name and labels; those that cannot tell are left out."""
+    shown = {key: read() for key, read in list(_readings.items())}
+    return {key: value for key, value in shown.items() if value is not None}
+
+
+def watch(watcher: Watcher) -> Callable[[], None]:
+    """Show all work to a watcher from now on; returns a function that ends it."""
+    _watchers.append(watcher)
+    return lambda: _watchers.remove(watcher)
+
+
+def watched() -> bool:
+    """Tell whether anybody watches, and it is worth while to find out for him what nobody else asks."""
+    return bool(_watchers)
+
+
+@contextlib.contextmanager
+def span(name: str, **labels: str) -> Iterator[None]:
+    """Surround a piece of work with a span of each watcher."""
+    with contextlib.ExitStack() as stack:
+        for watcher in _watchers:
+            stack.enter_context(watcher.span(name, labels))
+        yield

@@ -171,6 +171,7 @@ class Supervisor:
                 results[job.name] = await job.run(_never if crew is None else crew.should_stop)
             except Exception as error:  # raised below, once the others have had their turn
                 errors.append(error)
+            await job.note_lag()
         if len(errors) == 1:
             raise errors[0]
         if errors:

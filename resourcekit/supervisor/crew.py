@@ -239,6 +239,8 @@ class Crew:
             # SystemExit of a service ends its run only. In a loop, what ends the loop or this task must pass.
             if colour.get() is not Colour.SYNC and (isinstance(error, KeyboardInterrupt) or is_cancellation(error)):
                 raise
+        if not self._stopping.is_set():
+            await job.note_lag()
 
     def is_alive(self) -> bool:
         """Tell whether any worker is still there."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 from collections.abc import Callable
@@ -16,15 +17,18 @@ from resourcekit.engine.drive import drive
 from resourcekit.errors import WrongColour
 from resourcekit.flow.clock import current_clock
 from resourcekit.flow.context import Colour, colour
+from resourcekit.supervisor.figures import Figures
 from resourcekit.supervisor.health import ServiceHealth, is_late
 from resourcekit.supervisor.scheduling import Scheduling
 from resourcekit.supervisor.status import ServiceState, ServiceStatus
 from resourcekit.supervisor.turn import Elsewhere, Renew, turn_for
-from resourcekit.telemetry import logger
+from resourcekit.telemetry import count, logger, measure, span, watched
 
 __all__ = ["Job", "is_cancellation"]
 
 _log = logger("supervisor")
+
+_RUNS = measure("resourcekit.service.runs", "Runs of services, by outcome.")
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -49,12 +53,16 @@ class Job:
     _rests: bool = attrs.field(default=False, init=False)
     _done: float = attrs.field(default=0.0, init=False)
     _known: ServiceStatus = attrs.field(init=False)
+    _labels: dict[str, str] = attrs.field(init=False)
+    _figures: Figures = attrs.field(init=False)
     _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
     _ending: futures.Future[None] | None = attrs.field(default=None, init=False)
     _runner: tuple[int, object] = attrs.field(default=(0, None), init=False)
 
     def __attrs_post_init__(self) -> None:
         """Know nothing yet."""
+        self._labels = {"service": self.name, "resource": self.resource.__name__}
+        self._figures = Figures(self._labels, lambda: self._done)
         self._known = ServiceStatus(resource=self.resource, service=self.name, state="stopped", interval=self.interval)
 
     def __str__(self) -> str:
@@ -79,6 +87,7 @@ class Job:
             now = current_clock().monotonic()
             self.due = self.scheduling.first(now, self.interval.total_seconds())
             self._done = now  # nothing is late yet
+            self._figures.show()
             self._wake, self._crashed, self._crashes, self._rests = wake, False, (), False
         wake()
 
@@ -87,6 +96,7 @@ class Job:
         with self._lock:
             if self._wake == wake:
                 self.due, self._wake, self._crashed = None, None, crashed
+                self._figures.hide()
 
     def may_restart(self, moment: float) -> bool:
         """Count a crash, and return whether it may be started again; a good run, and time, let crashes be forgotten."""
@@ -155,7 +165,8 @@ class Job:
 
         async def work(renew: Renew | None = None) -> object:
             context = ServiceContext(resource=self.resource, options=self.options, should_stop=cut.should_stop)
-            return await self.service.run(context if renew is None else attrs.evolve(context, renew=cut.seen_by(renew)))
+            with span(f"{self.resource.__name__}.{self.name}", **self._labels):
+                return await self.service.run(context if renew is None else attrs.evolve(context, renew=cut.seen_by(renew)))
 
         turn = turn_for(self.resource, self.name, self.interval) if self.service.once_per_fleet else None
         return await work() if turn is None else await turn.take(work, must=must, is_whole=lambda: not cut.is_seen)
@@ -196,6 +207,7 @@ class Job:
                 self._known = known
         finally:
             self._let_go()
+        count(_RUNS, 1, outcome=known.last_error or "ok", **self._labels)
         self._tell()
 
     def _next(self, failures: int, began: float, ended: float, interval: float) -> float:
@@ -208,14 +220,16 @@ class Job:
 
     def _tell(self) -> None:
         status = self.status()
+        facts = {**self._labels, "state": status.state, "failures": status.failures, "error": status.last_error}
+        more = {"resourcekit": {**facts, "seconds": status.last_seconds}}
         if status.state == "resting":
-            _log.error("%s crashed with %s once too often; it rests until %s", self, status.last_error, status.next_due)
+            text = "%s crashed with %s once too often; it rests until %s"
+            _log.error(text, self, status.last_error, status.next_due, extra=more)
         elif status.failures:
-            _log.warning(
-                "%s failed with %s, %d times in a row; next try at %s", self, status.last_error, status.failures, status.next_due
-            )
+            text = "%s failed with %s, %d times in a row; next try at %s"
+            _log.warning(text, self, status.last_error, status.failures, status.next_due, extra=more)
         else:
-            _log.debug("%s ran for %.3f s; next run at %s", self, status.last_seconds, status.next_due)
+            _log.debug("%s ran for %.3f s; next run at %s", self, status.last_seconds, status.next_due, extra=more)
         if self.observe is not None:
             try:
                 self.observe(status)
@@ -248,12 +262,25 @@ class Job:
 
     async def with_lag(self, health: ServiceHealth) -> ServiceHealth:
         """Add to its health what the service tells of the work that waits."""
-        context = ServiceContext(resource=self.resource, options=self.options)
         try:
-            work = self.service.lag(context)
-            return attrs.evolve(health, lag=drive(work) if colour.get() is Colour.SYNC else await work)
+            return attrs.evolve(health, lag=await self._ask_lag())
         except Exception as error:  # a store can fail in any way, and that is the answer
             return attrs.evolve(health, lag_error=type(error).__name__)
+
+    async def note_lag(self) -> None:
+        """Find out, after a run and where somebody watches, how long work waits that the run has left, or could not do."""
+        if watched():
+            with contextlib.suppress(Exception):  # the gauge shows nothing then
+                await self._ask_lag()
+
+    async def _ask_lag(self) -> timedelta | None:
+        lag: timedelta | None = None
+        try:
+            work = self.service.lag(ServiceContext(resource=self.resource, options=self.options))
+            lag = drive(work) if colour.get() is Colour.SYNC else await work
+        finally:
+            self._figures.note(lag)
+        return lag
 
     def _state(self) -> ServiceState:
         if self._ending is not None:

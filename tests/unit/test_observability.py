@@ -1,8 +1,11 @@
 """OpenTelemetry: what is reported of calls and sweeps, and what never is."""
 
+import asyncio
 import subprocess
 import sys
+import threading
 from datetime import timedelta
+from queue import Queue
 
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
@@ -13,9 +16,12 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from resourcekit import Domain, Resource
 from resourcekit.data_layers import SQL, Memory
+from resourcekit.errors import Unavailable
 from resourcekit.observability import instrument
+from resourcekit.supervisor import Scheduling, Supervisor
+from resourcekit.telemetry import count, counts, measure
 from resourcekit.testing import ManualClock
-from resourcekit_tokens import TokenResource, revoke_jti
+from resourcekit_tokens import TokenResource, jti_revoked, revoke_jti
 from resourcekit_tokens.errors import InvalidToken
 
 
@@ -32,18 +38,24 @@ def spans():
 
 
 @pytest.fixture
-def token(metrics, spans):
+def instrumented(metrics, spans):
+    """Calls are reported for as long as the test runs."""
+    tracers = TracerProvider()
+    tracers.add_span_processor(SimpleSpanProcessor(spans))
+    undo = instrument(meter_provider=MeterProvider([metrics]), tracer_provider=tracers)
+    yield
+    undo()
+
+
+@pytest.fixture
+def token(instrumented):
     """An instrumented token resource."""
     domain = Domain("watched")
 
     class Token(Resource, domain=domain, data_layer=Memory(), extensions=[TokenResource]):
         """Tokens."""
 
-    tracers = TracerProvider()
-    tracers.add_span_processor(SimpleSpanProcessor(spans))
-    undo = instrument(meter_provider=MeterProvider([metrics]), tracer_provider=tracers)
-    yield Token
-    undo()
+    return Token
 
 
 def told(metrics, name):
@@ -76,6 +88,145 @@ def test_calls_are_counted_with_their_outcome(token, metrics):
     } == {tuple(value for _, value in key): count for key, count in counted.items()}
 
 
+def test_every_spelling_is_counted_on_every_store(declare_anywhere, instrumented, metrics):
+    """Functions of the class, of the module, bound long before, with facts for the call, and awaited."""
+    token = declare_anywhere(keys=False)
+    bound = token.jti_revoked
+
+    async def ask():
+        await token.jti_revoked.aio("a")
+        await jti_revoked.aio(token, "a")
+        await token.__runtime__.store.close()
+
+    token.jti_revoked("a")
+    jti_revoked(token, "a")
+    bound("a")
+    token.jti_revoked.using(deadline=timedelta(seconds=5))("a")
+    asyncio.run(ask())
+    (point,) = [point for key, point in told(metrics, "resourcekit.calls").items() if ("resource", "Token") in key]
+
+    assert 6 == point.value
+
+
+def test_a_supervised_sweep_is_counted_and_has_a_span(token, metrics, spans):
+    """By outcome, good or failed; with the records it removed."""
+    with ManualClock() as clock:
+        token.revoke_jti("a", expires_at=clock.now() + timedelta(hours=1))
+        clock.advance(days=1)
+        supervisor = Supervisor(token, checkup=False)
+        supervisor.run_now(token)
+        token.__runtime__.store.delete_in_batches = broken
+        with pytest.raises(Unavailable):
+            supervisor.run_now(token)
+    runs = {
+        dict(key)["outcome"]: point.value for key, point in told(metrics, "resourcekit.service.runs").items() if of(token, key)
+    }
+    told_spans = [(span.name, span.attributes["resourcekit.outcome"]) for span in spans.get_finished_spans()]
+
+    assert {"ok": 1, "Unavailable": 1} == {outcome: runs[outcome] for outcome in ("ok", "Unavailable")}
+    assert [("Token.expunger", "ok"), ("Token.expunger", "Unavailable")] == told_spans[-2:]
+
+
+def broken(*_args, **_more):
+    """A store that is out."""
+    raise Unavailable("out")
+
+
+def of(resource, key):
+    """Say whether a point is about this resource."""
+    return ("resource", resource.__name__) in key
+
+
+def test_the_lag_of_sweeps_is_shown(token, metrics):
+    """The age of the oldest record that should be gone, as the last run found it, and the time since the last good run."""
+
+    def shown(name):
+        values = [point.value for key, point in told(metrics, f"resourcekit.service.{name}").items() if of(token, key)]
+        return values[0] if values else None
+
+    runs = Queue()
+    with ManualClock() as clock:
+        token.revoke_jti("a", expires_at=clock.now() + timedelta(hours=1))
+        with Supervisor(token, checkup=False, on_run=runs.put, scheduling=Scheduling(uniform=lambda _, high: high)):
+            clock.until_waiting()
+            before = shown("lag"), shown("since")
+            clock.advance(seconds=60)
+            runs.get(timeout=10)
+            clock.until_waiting()
+            swept = shown("lag"), shown("since")
+            token.__runtime__.store.delete_in_batches = broken
+            clock.advance(hours=13)
+            runs.get(timeout=10)
+            clock.until_waiting()
+            failed = shown("lag"), shown("since")
+            clock.advance(seconds=0.5)
+            later = shown("lag")
+        after = shown("lag"), shown("since")
+
+    assert (None, 0.0) == before
+    assert (0.0, 0.0) == swept
+    # Due an hour and a minute after it was revoked, it should have gone twelve hours less than a minute ago.
+    assert (pytest.approx(12 * 3600.0, abs=0.001), pytest.approx(13 * 3600.0, abs=0.001)) == failed
+    assert failed[0] + 0.5 == pytest.approx(later)
+    assert (None, None) == after
+
+
+def test_nobody_asks_for_a_lag_that_nobody_watches(tmp_path):
+    """It takes the reading of a table; without OpenTelemetry a run is followed by none."""
+    domain = Domain("unwatched")
+
+    class Token(Resource, domain=domain, data_layer=Memory(), extensions=[TokenResource]):
+        """Tokens."""
+
+    store = Token.__runtime__.store
+    store.aggregate = broken
+
+    assert 0 == Supervisor(Token, checkup=False).run_now(Token)["expunger"].removed
+
+
+def test_nothing_of_it_is_on_the_path_of_a_check(tmp_path):
+    """Until it is asked for: no function of the observing rooms is called, and OpenTelemetry is not even loaded."""
+    code = f"""
+import sys
+from resourcekit import Domain, Resource
+from resourcekit.data_layers import SQL
+from resourcekit_tokens import TokenResource
+
+domain = Domain("d")
+
+class Token(Resource, domain=domain, data_layer=SQL("sqlite:///{tmp_path}/d.db"), extensions=[TokenResource]):
+    pass
+
+domain.create_storage()
+Token.jti_revoked("a")
+called = set()
+sys.setprofile(lambda frame, event, arg: called.add(frame.f_code.co_filename))
+Token.jti_revoked("a")
+sys.setprofile(None)
+print([name for name in called if "observability" in name or "telemetry" in name], "opentelemetry" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert "[] False\n" == done.stdout
+
+
+def test_counts_of_many_threads_are_all_there():
+    """None is lost, however threads take turns."""
+    what = measure("test.counted", "A test's.")
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=lambda: [count(what) for _ in range(2000)]) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+
+    assert 16_000 == counts()["test.counted", ()]
+
+
 def test_calls_have_durations_and_spans(token, metrics, spans):
     """Each call is timed, and a span with its outcome."""
     token.jti_revoked("a")
@@ -100,7 +251,7 @@ def test_sweeps_and_failed_checks_are_counted(token, metrics, tmp_path):
     assert Broken.jti_revoked("a") is True
 
     assert before + 1 == sum(point.value for point in told(metrics, "resourcekit.tokens.swept.records").values())
-    assert (("cause", "Unavailable"),) in told(metrics, "resourcekit.tokens.failed_closed")
+    assert (("cause", "Unavailable"), ("resource", "Broken")) in told(metrics, "resourcekit.tokens.failed_closed")
 
 
 def test_nothing_that_is_reported_holds_a_key(token, metrics, spans):

@@ -104,6 +104,7 @@ def _refuse(resource: Any, error: Exception) -> bool:
     if isinstance(error, ResourcekitError) and isinstance(error, TypeError):
         raise error
     cause = type(error).__name__
-    count(_FAILED_CLOSED, cause=cause)
-    logger("tokens").error("a check of %s could not be answered (%s); the answer is revoked", resource.__name__, cause)
+    count(_FAILED_CLOSED, cause=cause, resource=resource.__name__)
+    text, name = "a check of %s could not be answered (%s); the answer is revoked", resource.__name__
+    logger("tokens").error(text, name, cause, extra={"resourcekit": {"resource": name, "error": cause}})
     return True

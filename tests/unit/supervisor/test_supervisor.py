@@ -85,6 +85,26 @@ def test_failed_run_backs_off_and_recovers(clock, runs):
         assert fine == supervisor.status()[0]
 
 
+def test_log_records_carry_their_facts_by_name(clock, runs, caplog):
+    """For a handler that writes JSON; quiet as long as all goes well."""
+    with Supervisor(declare(scripted("fine", OSError("secret"))), on_run=runs.put, scheduling=latest, checkup=False):
+        clock.advance(seconds=60)
+        runs.get(timeout=PATIENCE)
+        clock.advance(hours=12)
+        runs.get(timeout=PATIENCE)
+    (record,) = [record for record in caplog.records if record.name == "resourcekit.supervisor"]
+
+    assert {
+        "service": "Sweep",
+        "resource": "Ticket",
+        "state": "backing off",
+        "failures": 1,
+        "error": "OSError",
+        "seconds": 0.0,
+    } == (record.resourcekit)
+    assert "secret" not in record.getMessage()
+
+
 def test_status_names_an_error_without_its_text(clock, runs):
     """The text of an exception may hold values, so that it is nowhere in the status."""
     with Supervisor(declare(scripted(ValueError("secret"))), on_run=runs.put):
