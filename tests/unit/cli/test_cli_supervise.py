@@ -54,6 +54,6 @@ def test_a_run_that_hangs_does_not_hold_it_up(folder):
         process.send_signal(signal.SIGTERM)
         rest, _ = process.communicate(timeout=30)
 
-    assert "begun\n" == lines[2]
+    assert "begun\n" in lines
     assert "left behind" in rest
     assert 1 == process.returncode
