@@ -26,7 +26,7 @@ from resourcekit.data_layers.sql.quiet import hush
 from resourcekit.data_layers.sql.sqlite import SQLiteRoom
 from resourcekit.errors import DeclarationError, InvalidArgument
 
-__all__ = ["Repo", "repo_for", "repo_of"]
+__all__ = ["Repo", "repo_for", "repo_of", "speaks"]
 
 _ROOMS: dict[str, Room] = {name: room for room in (SQLiteRoom(), PostgresRoom(), MariaRoom()) for name in (room.name, *room.also)}
 
@@ -203,15 +203,18 @@ def _room_of(url: URL) -> Room:
 
 
 def _check_driver(room: Room, engine: sa.Engine | AsyncEngine | None) -> None:
-    """Refuse an engine over another driver: each database is spoken to through one sync and one async driver."""
-    known = [make_url(f"{name}://").get_driver_name() for name in room.drivers]
-    if engine is not None and engine.dialect.driver not in known:
+    if engine is not None and not speaks(room, engine.dialect):
         raise DeclarationError(
             "RK102",
             f"the driver {engine.dialect.driver!r} is not supported for {room.name}",
             path=("Repo",),
             hint=f"Make the engine with {' or '.join(room.drivers)}.",
         )
+
+
+def speaks(room: Room, dialect: sa.Dialect) -> bool:
+    """Say whether a connection has one of the two drivers through which we speak to a database."""
+    return dialect.driver in {make_url(f"{name}://").get_driver_name() for name in room.drivers}
 
 
 def repo_of(resource: Any) -> Repo:

@@ -200,7 +200,15 @@ class SQLiteRoom(Room):
 
     def begin(self, link: Wire) -> None:
         """See Room; a transaction that begins as a reader could not become a writer after somebody else has written."""
-        link.run("BEGIN IMMEDIATE")
+        if not link.is_guest:
+            link.run("BEGIN IMMEDIATE")
+            return
+        waits = int(link.fetch("PRAGMA busy_timeout")[0][0])
+        link.fetch("PRAGMA busy_timeout=0")  # the link waits, until the deadline
+        try:
+            link.run("BEGIN IMMEDIATE")
+        finally:
+            link.fetch(f"PRAGMA busy_timeout={waits}")
 
     def is_open(self, link: Wire) -> bool:
         """See Room."""
