@@ -1,114 +1,138 @@
-"""The sweep: a million of two million rows go, while others write. Each sweep runs in a process of its own."""
+"""The sweep: a million of two million rows go, while others check and revoke. Each sweep runs in a process of its own."""
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import statistics
 import subprocess
-import sys
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import ExitStack
 from typing import Any
 
 import blacklist
-import peers
+import servers
+from grounds import Ground, MariaGround, PostgresGround, SQLiteGround, command
 from plan import Run
 from report import Line
 
 __all__ = ["sweep"]
 
-_PROGRAM = Path(__file__).with_name("sweeping.py")
+_MIB = 2**20
 
 
 def sweep(run: Run) -> Iterable[Line]:
-    """``expunge_expired`` on SQLite against ``flushexpiredtokens`` of a Django blacklist, and what a writer feels of it."""
-    sizes = run.sizes
-    revoked = peers.jtis(sizes.swept)
-    ours = run.made("swept.db", lambda path: peers.make_tables(path, revoked, expired=sizes.expired))
-    theirs: dict[str, Any] | None = None
-    quiet = [_swept("ours", ours, sizes.expired)]
-    if blacklist.is_there():
-        blacklist.use(run)
-        listed = run.made("flushed.db", lambda path: blacklist.make_tables(path, revoked, expired=sizes.expired))
-        theirs = _swept("django", listed, sizes.expired)
-    quiet += [_swept("ours", ours, sizes.expired) for _ in range(sizes.sweeps - 1)]
-    seconds, memory = [each["seconds"] for each in quiet], [each["growth"] for each in quiet]
-    what = f"{sizes.expired:,} of {sizes.swept:,} rows, SQLite"
-    if theirs is not None:
-        factor = theirs["seconds"] / statistics.median(seconds)
-        yield Line(f"flushexpiredtokens of a Django blacklist / expunge_expired, {what}", factor, budget=20.0, at_least=True)
-        yield Line("flushexpiredtokens takes", theirs["seconds"], "s")
-        yield Line("memory growth of flushexpiredtokens", theirs["growth"], "MiB")
-    yield Line(f"expunge_expired takes, {what}", statistics.median(seconds), "s")
-    yield Line("memory growth of expunge_expired", max(memory), "MiB", budget=10.0)
-    yield Line("longest batch, nobody else writing", max(each["longest_batch"] for each in quiet) * 1000, "ms")
-    yield Line("largest write-ahead log", max(each["log"] for each in quiet) / 2**20, "MiB")
-    yield from _felt(run, ours)
+    """``expunge_expired`` against ``flushexpiredtokens`` of a Django blacklist on the same database, and what others feel of it."""
+    yield from _on_sqlite(SQLiteGround(run))
+    for kind, measured in (("postgresql", _on_postgresql), ("mariadb", _on_mariadb)):
+        try:
+            yield Line(f"measured on {kind} {servers.version(kind)}", 1, "server")
+        except servers.MissingServer as missing:
+            yield Line(f"{kind} could not be measured: {missing}", 0, "server")
+            continue
+        yield from measured(run)
 
 
-def _felt(run: Run, template: Path) -> Iterable[Line]:
-    """Sweep while another process revokes."""
-    copied = _copy(template)
-    with _revoking(copied) as idle:
-        time.sleep(run.sizes.idle)
-    with _revoking(copied) as busy:
-        swept = _run("ours", copied)
-    _remove(copied)
-    yield Line("longest wait of a concurrent revoke during the sweep", busy["longest"] * 1000, "ms", budget=100.0)
-    yield Line("the same, 99 of 100 wait at most", busy["p99"] * 1000, "ms")
-    yield Line("longest wait of a revoke without a sweep", idle["longest"] * 1000, "ms")
-    yield Line("revokes during the sweep", busy["count"], "")
+def _on_sqlite(ground: Ground) -> Iterable[Line]:
+    quiet = yield from _against_django(ground, at_least=20.0)
+    yield Line("largest write-ahead log", max(each["log"] for each in quiet) / _MIB, "MiB")
+    idle, busy, swept = _felt(ground, "revoke")
+    yield Line("longest wait of a concurrent revoke during the sweep, SQLite", busy[-1] * 1000, "ms", budget=100.0)
+    yield from _about(busy, idle, "revokes, SQLite")
     yield Line("expunge_expired takes beside them", swept["seconds"], "s")
-    yield Line("largest write-ahead log beside them", swept["log"] / 2**20, "MiB")
+    yield Line("largest write-ahead log beside them", swept["log"] / _MIB, "MiB")
 
 
-def _swept(side: str, template: Path, expired: int) -> dict[str, Any]:
-    path = _copy(template)
-    found = _run(side, path)
-    _remove(path)
+def _on_postgresql(run: Run) -> Iterable[Line]:
+    with ExitStack() as stack:
+        ground = PostgresGround(run, stack)
+        yield from _against_django(ground, at_least=50.0)
+        rounds = [_felt(ground, "check") for _ in range(run.sizes.sweeps)]
+        idle, busy = (sorted(wait for each in rounds for wait in each[side]) for side in (0, 1))
+        name = "p99 of concurrent checks during the sweep / without one, PostgreSQL"
+        yield Line(name, _p99(busy) / _p99(idle), budget=1.5)
+        yield from _about(busy, idle, "checks, PostgreSQL")
+        yield Line("longest transaction beside them, at most", _longest([each[2] for each in rounds]), "ms", budget=250.0)
+        idle, busy, _ = _felt(ground, "revoke")
+        yield from _about(busy, idle, "revokes, PostgreSQL")
+
+
+def _on_mariadb(run: Run) -> Iterable[Line]:
+    idle, busy, swept = _felt(MariaGround(run), "revoke")
+    what = f"{run.sizes.expired:,} of {run.sizes.swept:,} rows, MariaDB"
+    yield Line("p99 of new revocations during the sweep, MariaDB", _p99(busy) * 1000, "ms", budget=250.0)
+    yield from _about(busy, idle, "revokes, MariaDB")
+    yield Line(f"expunge_expired takes beside them, {what}", swept["seconds"], "s")
+    yield Line("memory growth of expunge_expired, MariaDB", swept["growth"], "MiB", budget=10.0)
+    yield Line("longest transaction beside them, at most, MariaDB", _longest([swept]), "ms")
+
+
+def _against_django(ground: Ground, *, at_least: float) -> Iterator[Line]:
+    """Sweep with nobody else there, ours and theirs; returns what was found of ours."""
+    sizes = ground.run.sizes
+    what = f"{sizes.expired:,} of {sizes.swept:,} rows, {ground.name}"
+    quiet = [_quiet(ground, "ours")]
+    theirs = _quiet(ground, "django") if blacklist.is_there() else None
+    quiet += [_quiet(ground, "ours") for _ in range(sizes.sweeps - 1)]
+    seconds = statistics.median(each["seconds"] for each in quiet)
+    if theirs is not None:
+        name = f"flushexpiredtokens of a Django blacklist / expunge_expired, {what}"
+        yield Line(name, theirs["seconds"] / seconds, budget=at_least, at_least=True)
+        yield Line(f"flushexpiredtokens takes, {ground.name}", theirs["seconds"], "s")
+        yield Line(f"memory growth of flushexpiredtokens, {ground.name}", theirs["growth"], "MiB")
+    yield Line(f"expunge_expired takes, {what}", seconds, "s")
+    yield Line(f"memory growth of expunge_expired, {ground.name}", max(each["growth"] for each in quiet), "MiB", budget=10.0)
+    longest = 250.0 if ground.name == "PostgreSQL" else None
+    yield Line(f"longest transaction, nobody else there, at most, {ground.name}", _longest(quiet), "ms", budget=longest)
+    return quiet
+
+
+def _quiet(ground: Ground, side: str) -> dict[str, Any]:
+    with ground.ours() if side == "ours" else ground.theirs() as url:
+        return _run(side, url, ground.run.sizes.expired)
+
+
+def _felt(ground: Ground, side: str) -> tuple[list[float], list[float], dict[str, Any]]:
+    """Let another process check or revoke tokens, first without a sweep and then beside one.
+
+    Returns how long its calls took, in order, for each of the two; and what the sweep found.
+    """
+    with (
+        ground.ours() as url,
+        subprocess.Popen(**command(side, url), stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process,
+    ):
+        assert process.stdout is not None
+        assert process.stdin is not None
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(ground.run.sizes.idle)
+        process.stdin.write("the sweep begins\n")
+        process.stdin.flush()
+        swept = _run("ours", url, ground.run.sizes.expired)
+        process.stdin.close()
+        idle, busy = map(sorted, json.loads(process.stdout.read()))
+    return idle, busy, swept
+
+
+def _run(side: str, url: str, expired: int) -> dict[str, Any]:
+    done = subprocess.run(**command(side, url), check=True, stdout=subprocess.PIPE)
+    found: dict[str, Any] = json.loads(done.stdout)
     if found["removed"] != expired:
         msg = f"{side} removed {found['removed']} rows of {expired}"
         raise AssertionError(msg)
     return found
 
 
-def _copy(template: Path) -> Path:
-    path = template.with_name(f"copy-of-{template.name}")
-    _remove(path)
-    shutil.copyfile(template, path)
-    with path.open("rb") as file:  # the copy's own pages must not be written to the disk while something is timed
-        os.fsync(file.fileno())
-    return path
+def _about(busy: list[float], idle: list[float], what: str) -> Iterable[Line]:
+    """Tell more of what others felt."""
+    for name, waits in (("beside the sweep", busy), ("without a sweep", idle)):
+        yield Line(f"{what}, {name}: 99 of 100 take at most", _p99(waits) * 1000, "ms")
+        yield Line(f"{what}, {name}: the longest of {len(waits):,}", waits[-1] * 1000, "ms")
 
 
-def _remove(path: Path) -> None:
-    for left in path.parent.glob(f"{path.name}*"):
-        left.unlink()
+def _p99(waits: list[float]) -> float:
+    return waits[len(waits) * 99 // 100]
 
 
-def _command(side: str, path: Path) -> dict[str, Any]:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    return {"args": [sys.executable, str(_PROGRAM), side, str(path)], "env": environment, "text": True}
-
-
-def _run(side: str, path: Path) -> dict[str, Any]:
-    done = subprocess.run(**_command(side, path), check=True, stdout=subprocess.PIPE)
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
-
-
-@contextmanager
-def _revoking(path: Path) -> Iterator[dict[str, Any]]:
-    """Let another process revoke tokens inside the block; afterwards the mapping holds what it found."""
-    found: dict[str, Any] = {}
-    with subprocess.Popen(**_command("revoke", path), stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        assert process.stdin is not None
-        assert process.stdout.readline() == "ready\n"
-        yield found
-        process.stdin.close()
-        found.update(json.loads(process.stdout.read()))
+def _longest(swept: list[dict[str, Any]]) -> float:
+    """Return the longest time between two commits of a sweep, in milliseconds; no transaction was longer."""
+    return max(float(each["longest_batch"]) for each in swept) * 1000

@@ -57,13 +57,12 @@ def a_token(**claims: object) -> str:
     return jwt.encode({**payload, **claims}, SECRET, algorithm="HS256")
 
 
-def token_resource(path: Path, **options: Any) -> Any:
-    """Declare a token resource on an SQLite file, and make its table."""
+def token_resource(place: Path | str, **options: Any) -> Any:
+    """Declare a token resource on an SQLite file, or on the database of a URL, and make its table."""
     domain = Domain(f"benchmark {secrets.token_hex(4)}")
+    url = place if isinstance(place, str) else f"sqlite:///{place}"
 
-    class Token(
-        TokenRecord, domain=domain, data_layer=SQL(f"sqlite:///{path}", table="tokens"), extensions=[TokenResource(**options)]
-    ):
+    class Token(TokenRecord, domain=domain, data_layer=SQL(url, table="tokens"), extensions=[TokenResource(**options)]):
         """Tokens of a benchmark."""
 
     domain.create_storage()

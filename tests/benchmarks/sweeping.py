@@ -1,6 +1,7 @@
-"""One side of the sweep's benchmark, alone in its process: ``sweeping.py ours|django|revoke FILE``; prints JSON.
+"""One side of the sweep's benchmark, alone in its process: ``sweeping.py SIDE URL``; prints JSON.
 
-``revoke`` says ``ready`` and then revokes tokens, one every few milliseconds, until its standard input is closed.
+``revoke`` and ``check`` say ``ready`` and then call, once every few milliseconds, until their standard input is closed. A
+line in it parts what was before from what comes after.
 """
 
 from __future__ import annotations
@@ -10,19 +11,22 @@ import resource
 import select
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-_BETWEEN = 0.004
-"""Seconds between two revokes: an attempt falls into each batch of a sweep, many times over."""
+from sqlalchemy.engine import make_url
+
+_BETWEEN = {"revoke": 0.004, "check": 0.001}
+"""Seconds between two calls: many of them fall into each batch of a sweep."""
 
 
-def ours(path: Path) -> dict[str, Any]:
+def ours(url: str) -> dict[str, Any]:
     """Sweep a token resource."""
     import peers
 
-    token = peers.token_resource(path)
-    log, largest = path.with_name(f"{path.name}-wal"), 0
+    token = peers.token_resource(url)
+    log, largest = Path(f"{make_url(url).database}-wal"), 0
     steps: list[float] = []
     last = time.perf_counter()
 
@@ -45,11 +49,11 @@ def ours(path: Path) -> dict[str, Any]:
     }
 
 
-def django(path: Path) -> dict[str, Any]:
+def django(url: str) -> dict[str, Any]:
     """Flush a Django blacklist."""
     from blacklist_settings import configure
 
-    configure(str(path))
+    configure(url)
     from django.core.management import call_command
     from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
 
@@ -60,30 +64,67 @@ def django(path: Path) -> dict[str, Any]:
     return {"seconds": seconds, "removed": count - OutstandingToken.objects.count(), "growth": _peak() - before}
 
 
-def revoke(path: Path) -> dict[str, Any]:
-    """Revoke tokens one by one, and tell how long each had to wait."""
+def storage(url: str) -> None:
+    """Make the table of a token resource."""
     import peers
 
-    token = peers.token_resource(path)
-    for jti in peers.jtis(20, seed=2):
-        token.revoke_jti(jti)
-    waits: list[float] = []
+    peers.token_resource(url)
+
+
+def migrate(url: str) -> None:
+    """Make the tables of a Django blacklist."""
+    from blacklist_settings import configure
+
+    configure(url)
+    from django.core.management import call_command
+
+    call_command("migrate", verbosity=0)
+
+
+def revoke(url: str) -> list[list[float]]:
+    """Revoke tokens one by one, and tell how long each call took."""
+    import peers
+
+    return _called(peers.token_resource(url).revoke_jti, "revoke")
+
+
+def check(url: str) -> list[list[float]]:
+    """Check tokens one by one, none of which was revoked, and tell how long each call took."""
+    import peers
+
+    return _called(peers.token_resource(url).jti_revoked, "check")
+
+
+def _called(call: Callable[[str], object], side: str) -> list[list[float]]:
+    import peers
+
+    for jti in peers.jtis(200, seed=2):
+        call(jti)
+    waits: list[list[float]] = [[]]
     print("ready", flush=True)
-    for jti in peers.jtis(100_000, seed=3):
+    for jti in peers.jtis(200_000, seed=time.time_ns()):
         began = time.perf_counter()
-        token.revoke_jti(jti)
-        waits.append(time.perf_counter() - began)
-        if select.select([sys.stdin], [], [], _BETWEEN)[0]:
-            break
-    waits.sort()
-    return {"longest": waits[-1], "p99": waits[len(waits) * 99 // 100], "median": waits[len(waits) // 2], "count": len(waits)}
+        call(jti)
+        waits[-1].append(time.perf_counter() - began)
+        if select.select([sys.stdin], [], [], _BETWEEN[side])[0]:
+            if not sys.stdin.readline():
+                break
+            waits.append([])
+    return waits
 
 
 def _peak() -> float:
-    """Return the most memory that this process ever had, in MiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    """Return the most memory that this program ever had, in MiB.
+
+    Linux counts into ru_maxrss what the process had before it became this program: a copy of the one that started it.
+    """
+    try:
+        status = Path("/proc/self/status").read_text(encoding="ascii")
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) / 1024
 
 
 if __name__ == "__main__":
-    side = {"ours": ours, "django": django, "revoke": revoke}[sys.argv[1]]
-    print(json.dumps(side(Path(sys.argv[2]))))
+    side: Callable[[str], object] = {each.__name__: each for each in (ours, django, storage, migrate, revoke, check)}[sys.argv[1]]
+    print(json.dumps(side(sys.argv[2])))
