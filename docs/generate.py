@@ -18,7 +18,7 @@ import click
 import resourcekit
 from resourcekit import context, observability, plugins, queries
 from resourcekit.cli import main as command
-from resourcekit.data_layers import SQL, Memory, Redis, Repo, joined
+from resourcekit.data_layers import SQL, Memory, Partitions, Redis, Repo, joined
 from resourcekit.data_layers.base import Capability
 from resourcekit.declarations.action import (
     Action,
@@ -259,6 +259,7 @@ def data_layers_page() -> str:
         "[the doors](doors.md).",
         class_section(Memory, without=("bind",)),
         _options_section(SQL, 2),
+        _options_section(Partitions, 3),
         _options_section(Redis, 2),
         class_section(Repo, called="Repo", without=("dialect", "sync_pool", "async_pools", "forget")),
         class_section(joined, called="joined"),

@@ -8,14 +8,14 @@ from resourcekit.data_layers.memory import Memory
 
 if TYPE_CHECKING:
     from resourcekit.data_layers.redis import Redis
-    from resourcekit.data_layers.sql import SQL, Repo, joined
+    from resourcekit.data_layers.sql import SQL, Partitions, Repo, joined
 
-__all__ = ["SQL", "Memory", "Redis", "Repo", "joined"]
+__all__ = ["SQL", "Memory", "Partitions", "Redis", "Repo", "joined"]
 
 
 def __getattr__(name: str) -> object:
     """Load a layer on demand (PEP 562). Raises ImportError, with what to install, where a layer's packages are missing."""
-    if name in ("SQL", "Repo", "joined"):
+    if name in ("SQL", "Partitions", "Repo", "joined"):
         from resourcekit.data_layers import sql
 
         return getattr(sql, name)

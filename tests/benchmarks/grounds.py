@@ -14,7 +14,7 @@ from typing import Any
 
 import blacklist
 import peers
-import servers
+import server_databases as servers
 from plan import Run
 
 __all__ = ["Ground", "MariaGround", "PostgresGround", "SQLiteGround", "command"]
@@ -23,7 +23,7 @@ _PROGRAM = Path(__file__).with_name("sweeping.py")
 
 _ROWS = (
     "INSERT INTO tokens (jti, subject, purpose, expires_at, revoked_at, revocation_reason, created_at, updated_at) "
-    "SELECT md5({text}), concat('user-', {number} * 7919 % 200000, '@example.com'), 'revocation', "
+    "SELECT md5({text}), concat('user-', {number} % 200000 * 7919 % 200000, '@example.com'), 'revocation', "
     "CASE WHEN {number} <= {expired} THEN {now} - 86400000000 ELSE {now} + 1209600000000 END, {now}, 'revoked', {now}, {now} "
     "FROM {numbers} ORDER BY {order}"
 )

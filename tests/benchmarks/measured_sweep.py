@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import blacklist
-import servers
+import server_databases as servers
 from grounds import Ground, MariaGround, PostgresGround, SQLiteGround, command
 from plan import Run
 from report import Line

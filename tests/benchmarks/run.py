@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import measured_checks
+import measured_partitions
 import measured_resources
 import measured_servers
 import measured_starting
@@ -37,6 +38,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "together": measured_servers.together,
     "redis": measured_servers.redis,
     "sweep": measured_sweep.sweep,
+    "partitions": measured_partitions.partitions,
 }
 
 

@@ -24,6 +24,7 @@ NAMES = (
     "together",
     "redis",
     "sweep",
+    "partitions",
 )
 _LINE = re.compile(r"^(?P<word>pass|fail|info) +(?P<value>-?[\d.]+) .*?(?P<name>[a-z]+): ")
 
@@ -34,7 +35,7 @@ def figures(tmp_path_factory) -> list[str]:
     path = os.pathsep.join(map(str, (ROOT, ROOT / "extensions" / "tokens")))
     environment = {**os.environ, "PYTHONPATH": path, "TMPDIR": str(tmp_path_factory.mktemp("benchmarks"))}
     command = [sys.executable, "-m", "tests.benchmarks", "--tiny"]
-    done = subprocess.run(command, cwd=ROOT, env=environment, check=False, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, cwd=ROOT, env=environment, check=False, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr
     return done.stdout.split("\n\n")[-1].splitlines()
 

@@ -94,4 +94,4 @@ def identity_of(columns: tuple[str, ...], info: ResourceInfo | None) -> tuple[st
         for name, identity in info.identities.items():
             if identity.fields == columns:
                 return name, columns
-    return "primary_key", columns
+    return "primary_key", columns if info is None else tuple(column for column in columns if column in info.attributes)

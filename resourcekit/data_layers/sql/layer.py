@@ -8,6 +8,7 @@ import attrs
 
 from resourcekit.data_layers.base import Capability, DataLayer, Store
 from resourcekit.data_layers.sql.binding import lease_store, make_store
+from resourcekit.data_layers.sql.partitions import Partitions
 from resourcekit.data_layers.sql.repo import Repo, repo_for
 from resourcekit.data_layers.sql.store import CAPABILITIES
 from resourcekit.dsl.option import option
@@ -22,13 +23,18 @@ class SQL(DataLayer):
     """Keep records in a table of an SQL database: ``SQL("sqlite:///app.db", table="tokens")``.
 
     database: a URL, ``env("DATABASE_URL")`` (read when the domain is sealed, never at import), or a Repo, with your own
-    engines if you like. table: the resource's name in snake case unless given.
+    engines if you like. table: the resource's name in snake case unless given. partitions: keep the table in partitions by
+    the time at which records expire, on PostgreSQL; for hundreds of millions of rows, because a check by key costs more then.
     """
 
     capabilities: ClassVar[frozenset[Capability]] = CAPABILITIES
 
     database: str | EnvironmentVariable | Repo = option(doc="URL, environment variable, or Repo.")
     table: str | None = option(default=None, doc="Name of the table; the resource's name in snake case unless given.")
+
+    partitions: Partitions | None = option(
+        default=None, doc="Keep the table in partitions by the time at which records expire; PostgreSQL only."
+    )
 
     def __attrs_post_init__(self) -> None:
         """Find out now whether the URL can be read. Raises DeclarationError RK101 to RK104."""
@@ -54,4 +60,4 @@ class SQL(DataLayer):
     def bind(self, info: ResourceInfo) -> Store:
         """Return the store; adds the table to the repo's metadata, and opens nothing."""
         repo = self._repo()
-        return make_store(info, repo, self.table or info.snake_name, leases=lease_store(repo))
+        return make_store(info, repo, self.table or info.snake_name, leases=lease_store(repo), partitions=self.partitions)

@@ -6,6 +6,7 @@ written anew meanwhile may move to a page that has been passed; if it still matc
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import attrs
@@ -17,6 +18,7 @@ from resourcekit.data_layers.sql.link import Link
 from resourcekit.data_layers.sql.plans import SQLPlan
 from resourcekit.data_layers.sql.shapes import shaped
 from resourcekit.data_layers.sql.statement import Statement
+from resourcekit.data_layers.sql.trouble import TroubleKind
 
 __all__ = ["PageRanges"]
 
@@ -48,12 +50,14 @@ class PageRanges:
 
     first, least, most = 32, 1, 20_000
 
-    def __init__(self, plan: SQLPlan, table: sa.Table, params: Params) -> None:
+    def __init__(self, plan: SQLPlan, table: sa.Table, params: Params, *, parts: Sequence[str] | None = None) -> None:
+        """Take these partitions only, by their names; else all that there are."""
         assert isinstance(plan.operation, DeleteInBatches)
         self._compiler, self._params = plan.compiler, params
         self._table, self._condition = table, shaped(plan.operation, params).condition  # type: ignore[union-attr]  # the same kind
         self._statements: dict[tuple[int, bool, bool], Statement] = {}
-        self._parts: list[sa.Table] = []
+        self._parts = [table.to_metadata(sa.MetaData(), name=name) for name in parts or ()]
+        self.loose = parts is not None
         self._pages: dict[int, int] = {}
         self._by_rows = False
 
@@ -84,7 +88,12 @@ class PageRanges:
     def _after_rows(self, link: Link, low: Place, amount: int) -> str | None:
         name = self._name(self._parts[low.part], in_text=True)
         sql = f"SELECT count(*), max(ctid)::text FROM (SELECT ctid FROM {name} WHERE ctid >= %s::tid LIMIT %s) AS found"  # noqa: S608  # quoted
-        count, last = link.fetch(sql, (low.ctid, amount))[0]
+        try:
+            count, last = link.fetch(sql, (low.ctid, amount))[0]
+        except link.room.errors as error:
+            if not self.loose or link.room.explain(error, None).kind is not TroubleKind.NO_STORAGE:
+                raise
+            return None
         if count < amount:
             return None
         page, row = _read(last)
@@ -93,7 +102,7 @@ class PageRanges:
     def _after_pages(self, link: Link, low: Place, amount: int) -> str | None:
         high = _read(low.ctid)[0] + amount
         if high >= self._pages.get(low.part, 0):
-            size = "SELECT pg_relation_size(%s::regclass) / current_setting('block_size')::int"
+            size = "SELECT coalesce(pg_relation_size(to_regclass(%s)) / current_setting('block_size')::int, 0)"
             self._pages[low.part] = link.fetch(size, (self._name(self._parts[low.part]),))[0][0]
         return f"({high},0)" if high < self._pages[low.part] else None
 

@@ -25,6 +25,7 @@ _KINDS = {
     "42P01": TroubleKind.NO_STORAGE,
     "42703": TroubleKind.NO_STORAGE,
     "42P10": TroubleKind.NO_STORAGE,
+    "42883": TroubleKind.NO_STORAGE,  # a function: tables in partitions have one
     "3F000": TroubleKind.NO_STORAGE,
     "54000": TroubleKind.UNSTORABLE,
     "25006": TroubleKind.UNFIT,

@@ -125,8 +125,14 @@ class SQLStore(Store):
         good = [stored for stored in prepared if not isinstance(stored, Exception)]
         if not good:
             return plan.result(rows, prepared, _NONE)
-        written = await self.do(work.write_rows, plan, sql, good, level_of(self.repo) is not None)
+        written = await self.do(self.write, plan, sql, good, level_of(self.repo) is not None)
         return plan.result(rows, prepared, written, lambda error: as_ours(error, self.repo.room, self.table, self.info))
+
+    def write(
+        self, link: Link, writer: RowWriter, sql: str, rows: Sequence[Any], nested: bool
+    ) -> list[work.Written]:  # passed on
+        """Insert rows on a connection, and say what became of each."""
+        return work.write_rows(link, writer, sql, rows, nested)
 
     async def update(self, plan: Plan, params: Params) -> WriteResult:
         """See the port."""
@@ -161,11 +167,15 @@ class SQLStore(Store):
     ) -> AsyncIterator[int]:
         """See the port; the layout is what the room says: the pages of the table, or the order of the primary key."""
         assert isinstance(plan, SQLPlan)
+        self.refuse_inside_of_a_transaction()
+        ranges = (PageRanges if self.repo.room.sweeps_pages else KeyRanges)(plan, self.table, params)
+        return sweep(self, ranges, pace.total_seconds(), size)
+
+    def refuse_inside_of_a_transaction(self) -> None:
+        """Raise DataLayerError where a transaction is open, which a sweep could not commit."""
         if level_of(self.repo) is not None:
             msg = "a sweep makes transactions of its own; call delete_in_batches outside of a transaction"
             raise DataLayerError(msg)
-        ranges = (PageRanges if self.repo.room.sweeps_pages else KeyRanges)(plan, self.table, params)
-        return sweep(self, ranges, pace.total_seconds(), size)
 
     # Transactions, and what is around
 

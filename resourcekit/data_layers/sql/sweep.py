@@ -28,11 +28,15 @@ _GROWTH = 2.0
 
 
 class Ranges(Protocol):
-    """Parts of a table, in the order of its layout. first, least, most: how much of it a batch looks at."""
+    """Parts of a table, in the order of its layout.
+
+    first, least, most: how much of it a batch looks at. loose: others may take parts of the table away meanwhile.
+    """
 
     first: int
     least: int
     most: int
+    loose: bool
 
     def end(self, link: Link, low: Any, amount: int) -> Any:
         """Return where the range that begins at ``low`` ends (not part of it); ``None`` where it is the last one."""
@@ -79,12 +83,13 @@ def _remove(link: Link, ranges: Ranges, low: Any, high: Any) -> tuple[int, float
     so it is not how each range is done.
     """
     room = link.room
-    if not room.skips_locked:
-        return _in_transaction(link, ranges, low, high, skips=False)
     try:
         return _in_transaction(link, ranges, low, high, skips=False)
     except room.errors as error:
-        if room.explain(error, None).kind is not TroubleKind.BUSY:
+        kind = room.explain(error, None).kind
+        if kind is TroubleKind.NO_STORAGE and ranges.loose:
+            return 0, 0.0
+        if kind is not TroubleKind.BUSY or not room.skips_locked:
             raise
     return _in_transaction(link, ranges, low, high, skips=True)
 
@@ -103,6 +108,7 @@ def _in_transaction(link: Link, ranges: Ranges, low: Any, high: Any, *, skips: b
 class KeyRanges:
     """Ranges of the primary key."""
 
+    loose = False
     first, least, most = 500, 50, 100_000
 
     def __init__(self, plan: SQLPlan, table: sa.Table, params: Params) -> None:

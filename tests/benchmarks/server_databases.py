@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import os
 import secrets
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from sqlalchemy.engine import make_url
 
 __all__ = ["MissingServer", "empty", "run_sql", "version"]
-
-sys.path.append(str(Path(__file__).parents[2]))  # the tests are no package that is installed
 
 
 class MissingServer(Exception):
