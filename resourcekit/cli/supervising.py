@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import logging
+import os
 import signal
 import threading
 from collections.abc import Callable
 from datetime import datetime
-from queue import SimpleQueue
+from pathlib import Path
+from queue import Empty, SimpleQueue
 
 import click
 
 from resourcekit.cli.doctoring import STYLES
 from resourcekit.cli.page import Page
 from resourcekit.doctor import doctor
-from resourcekit.supervisor import ServiceStatus, Supervisor
+from resourcekit.supervisor import Health, ServiceStatus, Supervisor
 from resourcekit.telemetry import logger
 
 __all__ = ["supervise"]
+
+_HEALTH_EVERY = 2.0
+"""Seconds between two looks at health."""
 
 _LONGEST_RESULT = 200
 """Characters of a result that a status line shows."""
@@ -32,8 +39,13 @@ _LONGEST_RESULT = 200
     show_default=True,
     help="Seconds that running services have to end.",
 )
+@click.option(
+    "--health-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File that is there while all is healthy, written anew every two seconds; for probes.",
+)
 @click.pass_context
-def supervise(context: click.Context, app: str, *, stop_timeout: float) -> None:
+def supervise(context: click.Context, app: str, *, stop_timeout: float, health_file: Path | None) -> None:
     """Run the background services of APP until SIGINT or SIGTERM.
 
     Prints what doctor finds, and a line for each run. Exit code 1 where a service did not end in time; a second signal ends at once.
@@ -53,13 +65,35 @@ def supervise(context: click.Context, app: str, *, stop_timeout: float) -> None:
         for status in supervisor.status():
             page.line(f"{_name(status)}: every {status.interval}, first at {_shown(status.next_due)}")
         page.line("Supervising; Ctrl-C ends it.", "dim")
-        number = signals.get()
+        number = _wait(signals, supervisor, health_file)
     finally:
         restore()
+        if health_file is not None:
+            health_file.unlink(missing_ok=True)
     page.line(f"{signal.Signals(number).name}: stopping")
     all_ended = supervisor.stop(stop_timeout)
     page.line("Stopped." if all_ended else f"Stopped; a run that did not end within {stop_timeout:g} s was left behind.")
     context.exit(int(not all_ended))
+
+
+def _wait(signals: SimpleQueue[int], supervisor: Supervisor, health_file: Path | None) -> int:
+    """Return the first signal; until then tell of health, where it is asked for."""
+    if health_file is None:
+        return signals.get()
+    while True:
+        _tell_health(supervisor.health(), health_file)
+        with contextlib.suppress(Empty):
+            return signals.get(timeout=_HEALTH_EVERY)
+
+
+def _tell_health(health: Health, file: Path) -> None:
+    """Write the file anew, all of it at once; or remove it. One that has grown old tells that this process hangs."""
+    if not health.is_healthy:
+        file.unlink(missing_ok=True)
+        return
+    draft = file.with_name(f".{file.name}.{os.getpid()}")
+    draft.write_text(json.dumps(health.as_dict()), encoding="utf-8")
+    draft.replace(file)
 
 
 def _check_up(app: str, page: Page) -> None:

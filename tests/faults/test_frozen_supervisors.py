@@ -94,6 +94,33 @@ def test_a_supervisor_in_a_loop_stops_in_time(server, declare_token, swept_befor
     assert seconds < TIMEOUT + 0.5 + GRACE
 
 
+@pytest.mark.parametrize("colour", ["sync", "async"])
+def test_a_start_does_not_wait_for_a_server_that_stands_still(server, declare_token, caplog, colour):
+    """Doctor looks for two seconds, tells that it got no answer, and the services begin."""
+    token = declare_token(server.url, expunge_interval=INTERVAL)
+    supervisor = Supervisor(token, scheduling=at_once)
+
+    async def live() -> None:
+        with starting:
+            await supervisor.start.aio()
+        await supervisor.stop.aio(TIMEOUT)
+
+    server.freeze()
+    try:
+        with Watch() as starting:
+            if colour == "sync":
+                supervisor.start()
+        if colour == "sync":
+            supervisor.stop(TIMEOUT)
+        else:
+            asyncio.run(live())
+    finally:
+        server.thaw()
+
+    assert starting.seconds < 2.0 + GRACE
+    assert "RK080" in " ".join(record.getMessage() for record in caplog.records if record.name == "resourcekit.doctor")
+
+
 @pytest.mark.parametrize("frozen_from", ["start", "sweep"])
 def test_the_command_ends_in_time(server, declare_token, tmp_path, frozen_from):
     """At SIGTERM, after its stop timeout, also where the server stands still from the outset; exit code 1 tells."""

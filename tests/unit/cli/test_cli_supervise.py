@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -57,3 +60,39 @@ def test_a_run_that_hangs_does_not_hold_it_up(folder):
     assert "begun\n" in lines
     assert "left behind" in rest
     assert 1 == process.returncode
+
+
+def until(holds: Callable[[], object]) -> None:
+    """Wait in real time until something holds that another process does."""
+    ends_at = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < ends_at
+        time.sleep(0.05)  # nobody announces it
+
+
+def test_a_file_tells_a_probe_that_it_is_healthy(folder):
+    """There while all is well, gone when a service is late by two intervals, and gone at the end."""
+    app, file = folder / "helpdesk_app.py", folder / "healthy"
+    app.write_text(app.read_text().replace("if self.runs == 2:", "if self.runs > 2:"))
+    with start(folder, "--health-file", str(file)) as process:
+        until(file.exists)
+        told = json.loads(file.read_text())
+        until(lambda: not file.exists())
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=30)
+
+    assert (True, "running") == (told["healthy"], told["state"])
+    assert ("", 0) == (errors, process.returncode)
+
+
+def test_the_file_of_a_healthy_one_is_renewed_and_goes_with_it(folder):
+    """A probe that looks at its age sees a process that hangs."""
+    file = folder / "healthy"
+    with start(folder, "--health-file", str(file)) as process:
+        until(file.exists)
+        before = file.stat().st_mtime_ns
+        until(lambda: file.exists() and file.stat().st_mtime_ns > before)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
+
+    assert (0, False) == (process.returncode, file.exists())
