@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -29,3 +30,9 @@ class TestMariaDBLaws(DataLayerLaws):
 
     def make_data_layer(self, tmp_path: Path) -> DataLayer:
         return SQL(Repo(self.database.url, timeout=PATIENCE))
+
+    def cut_connections(self) -> None:
+        here = "db = database() AND id <> connection_id()"
+        for (number,) in self.database.run(f"SELECT id FROM information_schema.processlist WHERE {here}"):
+            with contextlib.suppress(Exception):  # it may have ended by itself
+                self.database.run(f"KILL {number}")

@@ -29,3 +29,8 @@ class TestPostgreSQLLaws(DataLayerLaws):
 
     def make_data_layer(self, tmp_path: Path) -> DataLayer:
         return SQL(Repo(self.database.url, timeout=PATIENCE))
+
+    def cut_connections(self) -> None:
+        self.database.run(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )

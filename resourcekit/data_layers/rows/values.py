@@ -87,8 +87,8 @@ def _bytes(value: Any) -> bytes:
 
 
 def _nested(value: Any) -> Any:
-    """Copy a JSON-like value, all the way down, and check its leaves."""
-    if value is None or isinstance(value, bool):
+    """Copy a JSON value, all the way down, and check its leaves."""
+    if value is None or isinstance(value, (bool, int)):
         return value
     if isinstance(value, str):
         return _text(value)
@@ -98,9 +98,26 @@ def _nested(value: Any) -> Any:
         return [_nested(item) for item in value]
     if isinstance(value, float):
         return _float(value)
-    if isinstance(value, dt.datetime):
-        return _datetime(value)
-    return value
+    raise Refused("must be made of JSON values only")
+
+
+def _typed_items(keep: Convert) -> Convert:
+    """Return the same for a list or a dict whose items are of a type that JSON lacks."""
+
+    def kept(value: Any) -> Any:
+        if value is None:
+            return None
+        if isinstance(value, Mapping):
+            return {_text(key): kept(item) for key, item in value.items()}
+        return [kept(item) for item in value] if isinstance(value, (list, tuple)) else keep(value)
+
+    return kept
+
+
+def _leaf(type_: ValueType | None) -> ValueType | None:
+    while type_ is not None and type_.kind in (Kind.LIST, Kind.MAP):
+        type_ = type_.item
+    return type_
 
 
 _KEEPERS: dict[Kind, Convert] = {
@@ -112,10 +129,9 @@ _KEEPERS: dict[Kind, Convert] = {
     Kind.TIME: _time,
     Kind.DURATION: _duration,
     Kind.BYTES: _bytes,
-    Kind.LIST: _nested,
-    Kind.MAP: _nested,
     Kind.ANY: _nested,
 }
+_OF_JSON = frozenset({Kind.STRING, Kind.INTEGER, Kind.FLOAT, Kind.BOOLEAN, Kind.LITERAL, Kind.ANY})
 _MUTABLE = frozenset({Kind.LIST, Kind.MAP, Kind.ANY})
 
 
@@ -125,6 +141,9 @@ def _as_it_is(value: Any) -> Any:
 
 def keeper(type_: ValueType) -> Convert:
     """Return the function that turns a value (never ``None``) of a type into the one that is kept; it may raise Refused."""
+    if type_.kind in (Kind.LIST, Kind.MAP):
+        leaf = _leaf(type_)
+        return _nested if leaf is None or leaf.kind in _OF_JSON else _typed_items(keeper(leaf))
     return _KEEPERS.get(type_.kind, _as_it_is)
 
 

@@ -130,6 +130,8 @@ def _check_names(repo: Repo, *names: str) -> None:
     for name in names:
         if repo.room.is_server and len(name.encode()) > _LONGEST_NAME:
             raise ValueError(f"the name {name!r} is longer than the {_LONGEST_NAME} bytes that {repo.room.name} keeps")
+        if max(name) > repo.room.last_of_names:
+            raise ValueError(f"the name {name!r} has a character that {repo.room.name} does not take in names")
 
 
 def _index_name(table: str, group: str) -> str:

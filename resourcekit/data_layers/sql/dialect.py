@@ -137,6 +137,9 @@ class Room(ABC):
     arrays: bool = False
     """One parameter may hold many values."""
 
+    last_of_names: str = "\U0010ffff"
+    """The last character that names of tables and columns may have."""
+
     empty_bytes: str = "x''"
     """No bytes, as a literal."""
 

@@ -69,7 +69,7 @@ def _told(trouble: Trouble, info: ResourceInfo | None) -> Exception:
         case TroubleKind.NOT_NULL:
             return NotNull(trouble.columns[0] if trouble.columns else "", resource=name)
         case TroubleKind.UNSTORABLE:
-            return Invalid("a value is out of the range of its column", resource=name)
+            return Invalid(trouble.hint or "a value is out of the range of its column", resource=name)
         case TroubleKind.BUSY:
             return Timeout("others kept the database locked until the deadline")
         case TroubleKind.CONFLICT:

@@ -53,6 +53,7 @@ class MariaRoom(Room):
     sends_many = True
     skips_locked = True
     definitions_commit = True
+    last_of_names = "\uffff"
 
     @functools.cached_property
     def errors(self) -> tuple[type[Exception], ...]:
@@ -154,7 +155,7 @@ class MariaRoom(Room):
 
     def incoming(self, insert: Any) -> Any:
         """See Room."""
-        return insert.inserted
+        return upserts.came(insert.table)
 
     def on_conflict(self, insert: Any, conflict: Conflict) -> Any:
         """See Room."""

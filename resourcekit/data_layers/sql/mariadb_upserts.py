@@ -13,11 +13,12 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
+from sqlalchemy.sql import quoted_name
 
 from resourcekit.data_layers.sql.dialect import Conflict, Element, Wire
 from resourcekit.flow.result import Outcome
 
-__all__ = ["MARK", "insert", "on_conflict", "outcome", "send_many"]
+__all__ = ["MARK", "came", "insert", "on_conflict", "outcome", "send_many"]
 
 MARK = "@resourcekit_mark"
 _NEW, _UPDATED, _SKIPPED, _TAKEN = 0, 1, 2, 10
@@ -39,16 +40,22 @@ def insert(table: sa.Table, values: Mapping[str, Element]) -> Any:
     return mysql.insert(table).values({**values, first: sa.func.IF(reset, sa.null(), values[first])})
 
 
+def came(table: sa.Table) -> dict[str, Element]:
+    """Return the columns of the row that met a conflict. SQLAlchemy's own doubles a percent sign in a name once too often."""
+    names: dict[str, Element] = {column.name: sa.column(quoted_name(column.name, quote=True)) for column in table.columns}
+    return {name: sa.func.VALUES(bare, type_=table.c[name].type) for name, bare in names.items()}
+
+
 def on_conflict(insert: Any, conflict: Conflict) -> Any:
     """Return the insert with what it does in a conflict."""
-    table, came = insert.table, insert.inserted
+    table = insert.table
     key = next(iter(table.primary_key))
     chosen = _number(_SKIPPED if conflict.set is None else _UPDATED)
     if conflict.where is not None:
         chosen = sa.case((conflict.where, chosen), else_=_number(_SKIPPED))
     met = sa.case(
-        (_same(table, came, conflict.target), chosen),
-        *((_same(table, came, columns), _number(number)) for number, columns in enumerate(_unique_groups(table), _TAKEN)),
+        (_same(table, conflict.target), chosen),
+        *((_same(table, columns), _number(number)) for number, columns in enumerate(_unique_groups(table), _TAKEN)),
         else_=_number(_TAKEN),
     )
     mark = sa.literal_column(f"{MARK} := ").op("")(met)
@@ -104,5 +111,6 @@ def _unique_groups(table: sa.Table) -> list[tuple[str, ...]]:
     return [key, *(tuple(column.name for column in index.columns) for index in indexes)]
 
 
-def _same(table: sa.Table, came: Any, columns: Sequence[str]) -> Element:
-    return sa.and_(sa.true(), *(table.c[name] == came[name] for name in columns))
+def _same(table: sa.Table, columns: Sequence[str]) -> Element:
+    new = came(table)
+    return sa.and_(sa.true(), *(table.c[name] == new[name] for name in columns))

@@ -112,6 +112,8 @@ def _without_state(error: Exception) -> Trouble:
         return Trouble(TroubleKind.UNSTORABLE)
     if isinstance(error, psycopg.NotSupportedError):
         return Trouble(TroubleKind.DOWN, hint="PostgreSQL 14 or later is needed.")
+    if "number of parameters" in str(error):
+        return Trouble(TroubleKind.UNSTORABLE, hint="the call has more than 65,535 values; make it in parts")
     pgconn = getattr(error, "pgconn", None)
     if isinstance(error, psycopg.OperationalError) and pgconn is None:
         return Trouble(TroubleKind.LOST)

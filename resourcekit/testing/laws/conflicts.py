@@ -5,12 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
+
 from resourcekit.data_layers.base import Capability, OnConflict
 from resourcekit.errors import NotNull, UniqueViolation
 from resourcekit.flow.expression import Param, case, coalesce, existing, greatest, incoming
 from resourcekit.flow.result import Outcome
 from resourcekit.testing.laws.ledger import LawBook, Ledger, law
-from resourcekit.testing.laws.samples import COMPOSITE, composite, sample
+from resourcekit.testing.laws.samples import COMPOSITE, TEXTS, composite, sample
 
 __all__ = ["ConflictLaws"]
 
@@ -186,6 +188,18 @@ class ConflictLaws(LawBook):
         assert (FAILED, INSERTED) == result.outcomes
         assert isinstance(result.failures[0].error, NotNull)
         assert sample("a", number=1) == await ledger.row("a")
+
+    @pytest.mark.parametrize("field", ["id", "code"])
+    @law(Capability.UPSERT)
+    async def test_texts_that_look_alike_never_meet(self, ledger: Ledger, field: str) -> None:
+        """Upserts by keys that differ in case, accent, width, normal form or a space at the end write a row each."""
+        target = OnConflict((field,), set={"number": existing("number") + incoming("number")})
+        rows = [sample(text, code=text, number=1) for text in TEXTS]
+        first = await ledger.add(*rows, on_conflict=target)
+        second = await ledger.add(*rows, on_conflict=target)
+
+        assert ({INSERTED}, {UPDATED}) == (set(first.outcomes), set(second.outcomes))
+        assert [(text, 2) for text in sorted(TEXTS)] == sorted((row["id"], row["number"]) for row in await ledger.find())
 
     @law(Capability.UPSERT)
     async def test_ten_thousand_upserts_at_once(self, ledger: Ledger) -> None:

@@ -172,6 +172,13 @@ class LawBook:
         """Return the layer to prove, with nothing stored; called once for each law and colour."""
         raise NotImplementedError
 
+    def cut_connections(self) -> None:
+        """End every connection that the layer has open, as a restart of its server or a cut cable would.
+
+        A layer that has none leaves this out; the laws of losses are skipped then, and listed.
+        """
+        pytest.skip(MISSING_CAPABILITY + "connections that can be cut")
+
     @pytest.fixture(params=[Colour.SYNC, Colour.ASYNC], ids=["sync", "async"])
     def colour(self, request: pytest.FixtureRequest) -> Colour:
         """Try each law in both colours."""

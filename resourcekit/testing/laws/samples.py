@@ -16,7 +16,37 @@ from resourcekit.dsl.entity import Entity
 from resourcekit.dsl.origin import Origin
 from resourcekit.resource_info import ResourceInfo
 
-__all__ = ["COMPOSITE", "SAMPLE", "WORDS", "Shade", "attribute", "composite", "resource", "sample"]
+__all__ = ["COMPOSITE", "SAMPLE", "TEXTS", "WORDS", "Shade", "attribute", "composite", "resource", "sample"]
+
+
+TEXTS = [
+    *("", " ", "  ", "\t", "\n", "\r", "\r\n", "a", "A", "á", "a\u0301", "A\u0301", "a ", " a", "a\n", "aa"),
+    *(
+        "ss",
+        "ß",
+        "SS",
+        "i",
+        "I",
+        "ı",
+        "İ",
+        "fi",
+        "\ufb01",
+        "Ω",
+        "\u2126",
+        "3",
+        "٣",
+        "\uff13",
+        "\uff21",
+        "\uff41",
+        "\u00b3",
+        "a\u200b",
+        "a\u00ad",
+    ),
+    *("\U0001f600", "\U0001f601", "\U0001f468\u200d\U0001f469", "\U0001f468", "\ufeff", "\uffff", "\U0010ffff", "\ue000"),
+    *("'", "''", '"', "`", "\\", "\\\\", "\\'", "%", "%%", "_", "%s", "%(p0)s", ":p0", "?", "$1", "{}", "{0}", "--", "/*", ";"),
+    *("'; DROP TABLE law_sample; --", "null", "NULL", "None", "0", "00", "1e3", "true", "\x01", "\x7f", "\x80", "\u2028"),
+]
+"""Texts that some database, somewhere, takes for one another, cuts, or reads as syntax."""
 
 
 class Shade(enum.Enum):

@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from resourcekit.data_layers.base import Capability
+from resourcekit.data_layers.base import Capability, OnConflict
 from resourcekit.dsl.finding import Finding
 from resourcekit.errors import DeclarationError
-from resourcekit.flow.expression import Field
+from resourcekit.flow.expression import Field, incoming
 from resourcekit.testing.clock import ManualClock
 from resourcekit.testing.laws.ledger import LawBook, Ledger, key, law
 from resourcekit.testing.laws.samples import WORDS, attribute, resource, sample
@@ -127,7 +127,27 @@ class UpkeepLaws(LawBook):
             assert 1 == (await words.remove((Field("values") == "v") & (Field("p0") == "p") & (Field("now") == "n"))).count
 
     @pytest.mark.parametrize(
-        "name", ['a"b', "a'b", "a b", "per%cent", "co:lon", "back`tick", "brack]et", 'x"; DROP TABLE law_sample; --', "a.b", "?"]
+        "name",
+        [
+            *('a"b', "a'b", "a b", "per%cent", "co:lon", "back`tick", "brack]et", 'x"; DROP TABLE law_sample; --', "a.b", "?"),
+            *(
+                "back\\slash",
+                "%s",
+                "%(p0)s",
+                "%%",
+                ":p0",
+                "{a}",
+                "$1",
+                "a?b",
+                "--",
+                "/*",
+                "#",
+                "a,b",
+                "a(b)",
+                "a=b",
+                "\u00e9\U0001f600",
+            ),
+        ],
     )
     @law()
     async def test_a_name_that_is_no_identifier(self, ledger: Ledger, name: str) -> None:
@@ -141,6 +161,12 @@ class UpkeepLaws(LawBook):
             return
         await odd.add({"key": "a", name: 1}, {"key": "b", name: None})
         found = await odd.find(Field(name) == 1)
+        if odd.store.capabilities >= {Capability.UPSERT}:
+            await odd.add({"key": "b", name: 2}, on_conflict=OnConflict(("key",), set={name: incoming(name)}))
+            assert [2] == [row[name] for row in await odd.find(Field("key") == "b")]
+        if odd.store.capabilities >= {Capability.ATOMIC_EXPR, Capability.DELETE_WHERE}:
+            assert 1 == (await odd.change(Field(name) == 2, returning=False, **{name: Field(name) + 1})).count
+            assert 1 == (await odd.remove(Field(name) == 3)).count
 
         assert [{"key": "a", name: 1}] == found
         assert ["safe"] == await ledger.keys()

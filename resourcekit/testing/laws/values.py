@@ -14,18 +14,9 @@ from resourcekit.data_layers.base import Capability
 from resourcekit.errors import Invalid
 from resourcekit.flow.expression import Field
 from resourcekit.testing.laws.ledger import LawBook, Ledger, key, law
-from resourcekit.testing.laws.samples import Shade, sample
+from resourcekit.testing.laws.samples import TEXTS, Shade, sample
 
-__all__ = ["TEXTS", "ValueLaws"]
-
-TEXTS = [
-    *("", " ", "  ", "\t", "\n", "\r", "\r\n", "a", "A", "á", "a\u0301", "A\u0301", "a ", " a", "a\n", "aa"),
-    *("ss", "ß", "SS", "i", "I", "ı", "İ", "fi", "\ufb01", "Ω", "\u2126", "3", "٣", "\uff13", "\u00b3", "a\u200b", "a\u00ad"),
-    *("\U0001f600", "\U0001f601", "\U0001f468\u200d\U0001f469", "\U0001f468", "\ufeff", "\uffff", "\U0010ffff", "\ue000"),
-    *("'", "''", '"', "`", "\\", "\\\\", "\\'", "%", "%%", "_", "%s", "%(p0)s", ":p0", "?", "$1", "{}", "{0}", "--", "/*", ";"),
-    *("'; DROP TABLE law_sample; --", "null", "NULL", "None", "0", "00", "1e3", "true", "\x01", "\x7f", "\x80", "\u2028"),
-]
-"""Texts that some database, somewhere, takes for one another, cuts, or reads as syntax."""
+__all__ = ["ValueLaws"]
 
 _HALF = timezone(timedelta(hours=-9, minutes=-30))
 
@@ -173,6 +164,17 @@ class ValueLaws(LawBook):
         for text in TEXTS:
             assert [text] == await ledger.keys(key == text)
             assert [text] == await ledger.keys(Field("code") == text)
+
+    @law(Capability.UPDATE_WHERE, Capability.DELETE_WHERE)
+    async def test_texts_that_look_alike_are_changed_one_by_one(self, ledger: Ledger) -> None:
+        """An update and a delete by one of them touch that row and no other."""
+        await ledger.add(*(sample(text, code=text) for text in TEXTS))
+        for number, text in enumerate(TEXTS):
+            assert 1 == (await ledger.change(key == text, number=number)).count
+        assert {text: number for number, text in enumerate(TEXTS)} == {row["id"]: row["number"] for row in await ledger.find()}
+        for text in TEXTS[::2]:
+            assert 1 == (await ledger.remove(Field("code") == text)).count
+        assert sorted(TEXTS[1::2]) == await ledger.keys()
 
     @law()
     async def test_a_key_of_300_characters_is_kept_whole(self, ledger: Ledger) -> None:

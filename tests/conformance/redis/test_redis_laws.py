@@ -14,8 +14,21 @@ PATIENCE = timedelta(minutes=1)
 
 class TestRedisLaws(DataLayerLaws):
     @pytest.fixture(autouse=True)
-    def _server(self, redis_layer) -> None:
+    def _server(self, request, redis_layer) -> None:
         self._make = redis_layer
+        kind = request.node.callspec.params["redis_layer"]
+        nodes = {
+            "valkey": lambda: [request.getfixturevalue("valkey_server")],
+            "cluster": lambda: request.getfixturevalue("valkey_cluster"),
+        }
+        self._nodes = nodes[kind]() if kind in nodes else []
 
     def make_data_layer(self, tmp_path):
         return self._make(timeout=PATIENCE)
+
+    def cut_connections(self) -> None:
+        if not self._nodes:  # the machine's own server has other users
+            super().cut_connections()
+        for node in self._nodes:
+            with node.client() as client:
+                client.client_kill_filter(_type="normal", skipme=True)
