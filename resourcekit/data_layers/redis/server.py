@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import select
 import threading
 import weakref
 from collections import deque
@@ -191,7 +192,7 @@ class Server:
         with contextlib.suppress(IndexError):
             connection = idle.pop()
             with contextlib.suppress(*_LOST):
-                if not await connection.can_read():
+                if not _has_ended(connection) and not await connection.can_read():
                     return connection
             await connection.disconnect(nowait=True)
         return await self._connect_async(address, seconds)
@@ -239,6 +240,16 @@ def _left(most: float) -> float:
     if seconds <= 0:
         raise too_late()
     return seconds
+
+
+def _has_ended(connection: Any) -> bool:
+    """Say whether the server has ended a connection that nobody used, though the loop had no moment to notice."""
+    writer = connection._writer  # noqa: SLF001  # redis-py has no name for it
+    if writer is None or not hasattr(select, "poll"):
+        return writer is None
+    poll = select.poll()
+    poll.register(writer.get_extra_info("socket").fileno(), select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _answer(connection: Connection) -> Any:
