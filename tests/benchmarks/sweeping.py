@@ -10,6 +10,7 @@ import json
 import resource
 import select
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -37,14 +38,14 @@ def ours(url: str) -> dict[str, Any]:
         steps.append(now - last)
         last = now
 
-    before = _peak()
+    memory = _Memory()
     result = token.expunge_expired(on_progress=watch)
     return {
         "seconds": result.seconds,
         "removed": result.removed,
         "batches": result.batches,
         "longest_batch": max(steps),
-        "growth": _peak() - before,
+        "growth": memory.growth(),
         "log": largest,
     }
 
@@ -57,11 +58,11 @@ def django(url: str) -> dict[str, Any]:
     from django.core.management import call_command
     from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
 
-    count, before = OutstandingToken.objects.count(), _peak()
+    count, memory = OutstandingToken.objects.count(), _Memory()
     began = time.perf_counter()
     call_command("flushexpiredtokens")
     seconds = time.perf_counter() - began
-    return {"seconds": seconds, "removed": count - OutstandingToken.objects.count(), "growth": _peak() - before}
+    return {"seconds": seconds, "removed": count - OutstandingToken.objects.count(), "growth": memory.growth()}
 
 
 def storage(url: str) -> None:
@@ -113,16 +114,34 @@ def _called(call: Callable[[str], object], side: str) -> list[list[float]]:
     return waits
 
 
-def _peak() -> float:
-    """Return the most memory that this program ever had, in MiB.
+class _Memory(threading.Thread):
+    """Watches how much memory of its own this program has: pages of a file that is mapped belong to the system."""
 
-    Linux counts into ru_maxrss what the process had before it became this program: a copy of the one that started it.
-    """
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self._before = self._most = _own()
+        self._is_over = threading.Event()
+        self.start()
+
+    def run(self) -> None:
+        """Look every few milliseconds."""
+        while not self._is_over.wait(0.01):
+            self._most = max(self._most, _own())
+
+    def growth(self) -> float:
+        """Stop, and return by how much it grew at the most, in MiB."""
+        self._is_over.set()
+        self.join()
+        return (max(self._most, _own()) - self._before) / 1024
+
+
+def _own() -> int:
+    """Return the program's own memory in KiB; the most that it ever had, where the system tells no more than that."""
     try:
         status = Path("/proc/self/status").read_text(encoding="ascii")
     except OSError:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) / 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("RssAnon"))
 
 
 if __name__ == "__main__":
