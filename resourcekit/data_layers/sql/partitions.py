@@ -27,7 +27,7 @@ from resourcekit.data_layers.sql.trouble import TroubleKind
 from resourcekit.dsl.option import Options, option
 from resourcekit.flow.clock import utc_now
 
-__all__ = ["PART", "REST", "Layout", "PartitionedRoom", "Partitions", "brief", "misfit"]
+__all__ = ["PART", "REST", "Layout", "PartitionedRoom", "Partitions", "brief", "is_partition", "misfit"]
 
 PART = "resourcekit_part"
 """The column that holds the number of a row's partition."""
@@ -229,6 +229,12 @@ END"""  # noqa: S608  # quoted
         if rows > _MANY:
             link.fetch(f"SELECT pg_advisory_xact_lock({self.lock})")
             link.fetch(f"SELECT set_config('resourcekit.whole', '{self.lock}', true)")
+
+
+def is_partition(table: sa.Table, name: str) -> bool:
+    """Say whether something of that name is, or was, a partition of a table."""
+    ending = name.removeprefix(f"{table.name}_")
+    return ending != name and (ending == "rest" or (ending[:1] == "p" and ending[1:].isdigit()))
 
 
 def misfit(partitions: Partitions, info: Any, codecs: Any) -> str:

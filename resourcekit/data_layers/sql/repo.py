@@ -20,6 +20,7 @@ from sqlalchemy.pool import NullPool
 from resourcekit.data_layers.sql.async_pool import LoopPools
 from resourcekit.data_layers.sql.dialect import Room
 from resourcekit.data_layers.sql.mariadb import MariaRoom
+from resourcekit.data_layers.sql.partitions import PART, is_partition
 from resourcekit.data_layers.sql.pool import SharedPool, SyncPool, ThreadPool
 from resourcekit.data_layers.sql.postgresql import PostgresRoom
 from resourcekit.data_layers.sql.quiet import hush
@@ -106,6 +107,12 @@ class Repo:
             msg = "the resources are kept in several databases" if repos else "name a resource: Repo.of(Token)"
             raise InvalidArgument(msg)
         return next(iter(repos.values()))
+
+    def include_name(self, name: str | None, kind: str, parents: object) -> bool:
+        """Say what Alembic may compare: all but partitions of tables, which the sweep makes and drops (``context.configure``)."""
+        del parents
+        tables = [table for table in self.metadata.tables.values() if PART in table.columns]
+        return name is None or kind != "table" or not any(is_partition(table, name) for table in tables)
 
     @property
     def engine(self) -> sa.Engine:

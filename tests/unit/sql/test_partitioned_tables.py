@@ -9,6 +9,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
 
 from resourcekit import Attr, Domain, Resource, attribute, create, query, transaction, update
 from resourcekit.data_layers import SQL, Partitions, joined
@@ -115,6 +117,18 @@ class TestMadeAhead:
         found = drive(note.__runtime__.store.health())
 
         assert [] == [(finding.id, finding.what) for finding in found if finding.level == "error"]
+
+    def test_alembic_leaves_partitions_alone(self, note):
+        """Told what to compare, it finds nothing to change; not told, it would take the partitions away."""
+        repo = note.__runtime__.store.repo
+        with repo.engine.connect() as connection:
+            careful = MigrationContext.configure(connection, opts={"include_name": repo.include_name})
+            told = [change for change in compare_metadata(careful, repo.metadata) if "notes" in str(change)]
+            careless = str(compare_metadata(MigrationContext.configure(connection), repo.metadata))
+        repo.engine.dispose()
+
+        assert [] == told
+        assert f"notes_{number(START)}" in careless
 
 
 class TestWriting:
