@@ -75,7 +75,8 @@ class PartitionedStore(SQLStore):
             last = self.layout.number_at(before)
             if isinstance(condition, Compare):
                 for number in [each for each in numbers if each != REST and each < last]:
-                    await self._detach(number, before)
+                    if not await self._detach(number, before):
+                        break  # who holds the table once may hold it for long: do not keep others waiting again and again
             numbers = [each for each in await self.do(self.layout.there, writes=False) if each <= last]
         # Whoever detached them: a sweep that was broken off may have left some.
         for name in await self.do(_detached, self.layout, writes=False):
@@ -86,11 +87,11 @@ class PartitionedStore(SQLStore):
         async for removed in sweep(self, PageRanges(plan, self.table, params, parts=names), pace, size):
             yield removed
 
-    async def _detach(self, number: int, before: datetime) -> None:
+    async def _detach(self, number: int, before: datetime) -> bool:
         name = self.layout.named(self.layout.ending(number))
         for start in range(0, await self.do(_pages, name, writes=False), _SLICE):
             await self.do(_summarize, name, start)
-        await self.do(_detach, self.layout, name, encode_moment(before))
+        return await self.do(_detach, self.layout, name, encode_moment(before)) is not None
 
     async def _counted(self, name: str) -> int:
         pages = await self.do(_pages, name, writes=False)
@@ -126,11 +127,11 @@ def _summarize(link: Link, name: str, start: int) -> None:
     )
 
 
-def _detach(link: Link, layout: Layout, name: str, before: int) -> bool:
+def _detach(link: Link, layout: Layout, name: str, before: int) -> bool | None:
     """Take a partition out of the table, if all of it expires before; nobody can write to it while that is found out.
 
-    Says so in a comment, by which the partition is known from now on. Where others hold the table for more than a moment,
-    nothing is done, and the next sweep tries again.
+    Says so in a comment, by which the partition is known from now on. ``None``: others hold the table for more than a moment,
+    so that nothing is done, and the next sweep tries again.
     """
     by = layout.table.c[layout.partitions.by]
     column = link.room.dialect.identifier_preparer.quote(by.name)
@@ -149,9 +150,10 @@ def _detach(link: Link, layout: Layout, name: str, before: int) -> bool:
     try:
         return work.atomically(link, detach, nested=False)
     except link.room.errors as error:
-        if link.room.explain(error, None).kind not in (TroubleKind.BUSY, TroubleKind.NO_STORAGE):
+        kind = link.room.explain(error, None).kind
+        if kind not in (TroubleKind.BUSY, TroubleKind.NO_STORAGE):
             raise
-        return False
+        return None if kind is TroubleKind.BUSY else False
 
 
 def _left(layout: Layout) -> str:

@@ -8,6 +8,7 @@ the partition of the row that is there. It knows no sweep.
 
 from __future__ import annotations
 
+import contextlib
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -160,13 +161,13 @@ class Layout:
 
     # What is made
 
-    def prepare(self, link: Link, nested: bool) -> None:  # passed through run_sync
+    def prepare(self, link: Link, nested: bool, *, waits: bool = True) -> None:  # passed through run_sync
         """Make what is missing, while others who do the same wait."""
         if self.is_ready(link):
             return
 
         def make() -> None:
-            with link.room.alone(link), brief(link):
+            with link.room.alone(link), contextlib.nullcontext() if waits else brief(link):
                 link.run(self._function())
                 for number in sorted(set(self.wanted()) - set(self.there(link))):
                     self._make(link, number)
@@ -176,7 +177,7 @@ class Layout:
     def prepare_if_possible(self, link: Link) -> None:  # passed through run_sync
         """Do so, unless others hold the table; then the next sweep does it."""
         try:
-            self.prepare(link, False)
+            self.prepare(link, False, waits=False)
         except link.room.errors as error:
             if link.room.explain(error, None).kind is not TroubleKind.BUSY:
                 raise

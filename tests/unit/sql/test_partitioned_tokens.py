@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -112,6 +113,17 @@ class TestTokens:
 
         assert (True, 300) == (before, removed)
         assert token.token_revoked(pair.refresh.token)
+
+    def test_the_same_in_tasks(self, token, clock):
+        """Many tasks revoke one token, each as if it expired at another time; there is one record, and it is swept once."""
+
+        async def walk():
+            await asyncio.gather(*(token.revoke_jti.aio("a", expires_at=START + n % 5 * DAY) for n in range(30)))
+            seen = [await token.jti_revoked.aio("a"), (await token.expunge_expired.aio()).removed]
+            clock.advance(days=6)
+            return [*seen, (await token.expunge_expired.aio()).removed, await token.jti_revoked.aio("a")]
+
+        assert [True, 0, 1, False] == asyncio.run(walk())
 
 
 class TestRefused:
