@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Coroutine, Iterable, Iterator
 from typing import Any, TypeVar
+from uuid import UUID
 
 import attrs
 
@@ -17,11 +18,15 @@ from resourcekit.dsl.finding import Finding
 from resourcekit.engine.drive import BothColours, drive
 from resourcekit.errors import DeclarationError, DeclarationErrors, ResourcekitError
 from resourcekit.flow.context import Colour, colour
+from resourcekit.flow.expression import Field, Param, all_of
 from resourcekit.plugins import plugins
 
 __all__ = ["doctor", "examine"]
 
 T = TypeVar("T")
+_ANY_KEY: dict[type, Any] = {str: "", int: 0, UUID: UUID(int=0)}
+"""A key of each type that can be looked up, whether or not it is there."""
+
 _GRAVITY = {"error": 0, "warning": 1, "info": 2}
 
 
@@ -124,17 +129,22 @@ def _unreachable(error: Exception) -> Finding:
 
 
 async def _read(resource: Any) -> Iterable[Finding]:
-    """Ask the store for one record: find that it cannot be read, or that it blocks the loop, and all other tasks, meanwhile."""
-    store = resource.__runtime__.store
-    if store.place is None or Capability.AGGREGATE not in store.capabilities:
+    """Look a key up: find that the store cannot be read, or that it blocks the loop, and all other tasks, meanwhile."""
+    store, facts = resource.__runtime__.store, resource.__info__
+    types = {name: facts.attributes[name].type.python for name in facts.primary_key}
+    # By its key, because every store finds one record so, however many there are.
+    can_be_asked = store.place is not None and Capability.AGGREGATE in store.capabilities
+    if not can_be_asked or not all(kind in _ANY_KEY for kind in types.values()):
         return ()
+    key = all_of(*(Field(name) == Param(name) for name in types))
+    some = {name: _ANY_KEY[kind] for name, kind in types.items()}
     others: list[bool] = []
     try:
         if colour.get() is not Colour.SYNC:
             import asyncio  # 30 ms that a program without tasks need not pay
 
             asyncio.get_running_loop().call_soon(others.append, True)
-        await _alone(store.aggregate(store.compile(Aggregate("exists")), {}))
+        await _alone(store.aggregate(store.compile(Aggregate("exists", key)), some))
     except Exception as error:  # a store can fail in any way, and that is a finding
         return (_unreachable(error),)
     if colour.get() is Colour.SYNC:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import sqlite3
 import sys
@@ -24,8 +25,9 @@ from resourcekit.doctor import doctor
 from resourcekit.engine.drive import drive
 from resourcekit.flow.clock import Clock
 from resourcekit.plugins import Plugin
+from resourcekit.supervisor import Supervisor
 from resourcekit.testing import ManualClock
-from resourcekit_tokens import JWT, TokenResource
+from resourcekit_tokens import JWT, RevokedJti, TokenResource
 from resourcekit_tokens import checks as check_room
 from resourcekit_tokens.checks import MarginsAreSound
 from tests.support import valkey
@@ -83,6 +85,18 @@ def signs_of_production() -> tuple[str, ...]:
     return (*surroundings._COUNTS, *surroundings._STAGES, *surroundings._PLATFORMS)
 
 
+def ids_in_a_loop(resource: Any) -> list[str]:
+    """The same, awaited: the async drivers are asked then."""
+
+    async def look() -> Any:
+        try:
+            return await doctor.aio(resource)
+        finally:
+            await resource.__runtime__.store.close()
+
+    return sorted({finding.id for finding in asyncio.run(look())})
+
+
 def ids(*resources: Any) -> list[str]:
     """Return the ids that doctor finds."""
     return sorted({finding.id for finding in doctor(*resources)})
@@ -91,11 +105,28 @@ def ids(*resources: Any) -> list[str]:
 class TestSound:
     def test_a_sound_set_up_on_sqlite_has_no_finding(self, tmp_path):
         """A database with its tables, a key of its own, margins as they are."""
-        assert [] == ids(on_sqlite(tmp_path))
+        token = on_sqlite(tmp_path)
+
+        assert ([], []) == (ids(token), ids_in_a_loop(token))
 
     def test_a_sound_set_up_on_valkey_has_no_finding(self, server):
         """A server that forgets nothing."""
-        assert [] == ids(declare_tokens(Redis(server())))
+        token = declare_tokens(Redis(server()))
+
+        assert ([], []) == (ids(token), ids_in_a_loop(token))
+
+    def test_the_keys_that_are_there_do_not_matter(self, server):
+        """One record is asked for by its key, not all: a start must not read a whole server."""
+        token = declare_tokens(Redis(server()))
+        token.revoke_jtis([RevokedJti(str(number)) for number in range(300)])
+        store, asked = token.__runtime__.store, []
+        store.aggregate = lambda plan, params: (
+            asked.append((plan.operation.kind, params)) or type(store).aggregate(store, plan, params)
+        )
+        with Supervisor(token):
+            pass
+
+        assert [("exists", {"jti": ""})] == asked
 
     def test_a_swept_and_used_set_up_has_no_finding(self, tmp_path):
         """Records that came and went are no sign of anything."""
