@@ -13,6 +13,7 @@ import pytest
 from resourcekit import Domain
 from resourcekit.data_layers import SQL, Repo
 from resourcekit_tokens import JWT, TokenRecord, TokenResource
+from tests.support import valkey
 from tests.support.callers import Caller
 from tests.support.databases import MISSING, Database, scratch
 from tests.support.mariadb import MariaDB
@@ -106,6 +107,22 @@ def own_mariadb() -> Iterator[Callable[..., Server]]:
     yield start
     for server in made:
         server.remove()
+
+
+@pytest.fixture
+def own_valkey(tmp_path: Path) -> Iterator[Callable[..., valkey.Valkey]]:
+    """A function that starts a Valkey server."""
+    if valkey.binary() is None:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"{MISSING}a Valkey server")
+    made: list[valkey.Valkey] = []
+
+    def start(*options: str) -> valkey.Valkey:
+        made.append(valkey.Valkey(tmp_path / f"valkey{len(made)}", *options).start())
+        return made[-1]
+
+    yield start
+    for server in made:
+        server.stop()
 
 
 @pytest.fixture

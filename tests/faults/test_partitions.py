@@ -60,7 +60,7 @@ def test_a_pulled_cable_to_a_database(server, cable, call, declare_token, declar
         with Watch() as write, pytest.raises((Timeout, OutcomeUnknown, Unavailable)):
             call.within(DEADLINE, token.revoke_jti, "b")
         cable.plug()
-        call.within(timedelta(seconds=20), token.revoke_jti, "c")
+        call(token.revoke_jti, "c")
         after = [call(token.jti_revoked, jti) for jti in ("dead", "c", "live")]
 
     assert (False, True, True) == (before, checked, again)
@@ -75,7 +75,7 @@ def test_a_cable_that_is_pulled_in_a_transaction(server, cable, call, declare_no
         with Watch() as watch, pytest.raises(OutcomeUnknown):
             call.in_transaction(note, [lambda: Call(note.write, key="a"), lambda: Call(note.write, key="b"), cable.pull])
         cable.plug()
-        counted = call.within(timedelta(seconds=20), query(note).count)
+        counted = call(query(note).count)
 
     assert watch.seconds < 2 * 2 + GRACE
     assert counted in {0, 2}
@@ -97,7 +97,7 @@ def test_a_pulled_cable_to_redis(cable, call, declare_token, tmp_path):
             with Watch() as write, pytest.raises(DataLayerError):
                 call.within(DEADLINE, token.revoke_jti, "b")
             cable.plug()
-            call.within(timedelta(seconds=20), token.revoke_jti, "c")
+            call(token.revoke_jti, "c")
             after = [call(token.jti_revoked, jti) for jti in ("dead", "c", "live")]
     finally:
         server.stop()

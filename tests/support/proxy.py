@@ -60,6 +60,10 @@ class Proxy:
         host, port = self.address
         return make_url(url).set(host=host, port=port).render_as_string(hide_password=False)
 
+    def lead_to(self, port: int) -> None:
+        """Lead new connections to another server, as a name or an address does after a failover; others stay where they are."""
+        self._port = port
+
     def cut(self) -> None:
         """Cut all connections now; new ones are let through."""
         with self._lock:

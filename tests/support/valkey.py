@@ -16,7 +16,7 @@ from pathlib import Path
 
 import redis
 
-__all__ = ["Valkey", "binary", "cluster", "machine_url", "shared"]
+__all__ = ["Valkey", "binary", "cluster", "join", "machine_url", "shared"]
 
 _PATIENCE = 20
 """Seconds of real time that a server has to start."""
@@ -123,9 +123,9 @@ def shared() -> Valkey:
     return server
 
 
-def cluster(folder: Path) -> list[Valkey]:
+def cluster(folder: Path, *options: str) -> list[Valkey]:
     """Start three nodes that share the slots."""
-    nodes = [Valkey(folder / f"node{number}", "--cluster-enabled", "yes").start() for number in range(3)]
+    nodes = [Valkey(folder / f"node{number}", "--cluster-enabled", "yes", *options).start() for number in range(3)]
     bounds = [0, 5461, 10923, 16384]
     for number, node in enumerate(nodes):
         slots = range(bounds[number], bounds[number + 1])
@@ -138,6 +138,20 @@ def cluster(folder: Path) -> list[Valkey]:
         assert time.monotonic() < ends_at, "the cluster did not come up"
         time.sleep(0.05)  # there is nothing that announces it
     return nodes
+
+
+def join(folder: Path, primary: Valkey, *options: str) -> Valkey:
+    """Start a node that stands by as the replica of another one."""
+    node = Valkey(folder / "replica", "--cluster-enabled", "yes", *options).start()
+    node.client().execute_command("CLUSTER MEET", "127.0.0.1", primary.port)
+    name = primary.client().execute_command("CLUSTER MYID")
+    ends_at = time.monotonic() + _PATIENCE
+    while node.client().info("replication").get("master_link_status") != "up":
+        assert time.monotonic() < ends_at, "the replica did not link"
+        with contextlib.suppress(redis.ResponseError):  # it may not know the other node yet
+            node.client().execute_command("CLUSTER REPLICATE", name)
+        time.sleep(0.05)  # there is nothing that announces it
+    return node
 
 
 def _is_ready(node: Valkey) -> bool:

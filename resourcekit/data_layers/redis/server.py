@@ -72,8 +72,7 @@ class _Loop:
 
     async def close(self) -> None:
         for connections in self.idle.values():
-            while connections:
-                await connections.pop().disconnect(nowait=True)
+            await _close_all_async(connections)
 
 
 class Server:
@@ -102,11 +101,16 @@ class Server:
 
         Raises Timeout, Unavailable, UnsafeStore, or OutcomeUnknown where a write was sent and no answer came.
         """
+        was_demoted = False
         for address in self._ways(tag):
             if colour.get() is Colour.SYNC:
                 answers = self._exchange(address, commands, writes=writes)
             else:
                 answers = await self._exchange_async(address, commands, writes=writes)
+            if not was_demoted and any(isinstance(answer, exceptions.ReadOnlyError) for answer in answers):
+                was_demoted = True  # nothing was written; its name may lead to another server by now
+                await self._leave(address)
+                continue
             moved = next((answer for answer in answers if isinstance(answer, (exceptions.MovedError, exceptions.AskError))), None)
             if moved is None:
                 return answers
@@ -214,6 +218,14 @@ class Server:
 
     # Both
 
+    async def _leave(self, address: Address) -> None:
+        """Close the connections to an address that nobody uses, and do not go there again because a cluster said so."""
+        self._forget(address)
+        if colour.get() is Colour.SYNC:
+            _close_all(self.home.idle.get(address, deque()))
+        else:
+            await _close_all_async(self._loop().idle.get(address, deque()))
+
     def _forget(self, address: Address) -> None:
         """Stop going to a place that a cluster named; ask a node that the user named instead."""
         places = self.home.places
@@ -229,10 +241,19 @@ class Server:
     async def close(self) -> None:
         """Close the connections that nobody uses."""
         for connections in self.home.idle.values():
-            while connections:
-                connections.pop().disconnect()
+            _close_all(connections)
         with contextlib.suppress(RuntimeError):  # in a sync call there is no loop
             await self._loop().close()
+
+
+def _close_all(idle: deque[Connection]) -> None:
+    while idle:
+        idle.pop().disconnect()
+
+
+async def _close_all_async(idle: deque[Connection]) -> None:
+    while idle:
+        await idle.pop().disconnect(nowait=True)
 
 
 def _left(most: float) -> float:

@@ -29,6 +29,8 @@ from resourcekit.errors import (
 from resourcekit.testing import ManualClock
 from resourcekit_tokens import JWT, TokenResource
 
+pytestmark = pytest.mark.fault
+
 
 def declare(layer, *, storage=True, **options):
     """Return a token resource on a layer."""
