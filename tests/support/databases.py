@@ -1,7 +1,8 @@
 """Databases for tests: a file of SQLite, or a scratch place on a real server that was named, found or started.
 
 A server is looked for in this order: the environment variable RESOURCEKIT_TEST_POSTGRESQL_URL or ..._MARIADB_URL (a user
-who may create databases), the usual port of this machine, a server of our own started from a wheel (PostgreSQL only).
+who may create databases; ``start`` passes over the next step), the usual port of this machine, a server of our own, started from
+a wheel (PostgreSQL) or from the machine's programs (MariaDB).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import attrs
 import pytest
 from sqlalchemy.engine import URL, make_url
 
+from tests.support.mariadb import started_here
 from tests.support.postgres import started_from_a_wheel
 
 __all__ = ["KINDS", "MISSING", "Database", "connect", "run_sql", "scratch", "server_url", "shared"]
@@ -92,21 +94,20 @@ def _connect(url: URL) -> Any:
 def server_url(kind: str) -> str:
     """Return the URL of a server. Raises LookupError, with what to do, where there is none."""
     named = os.environ.get(f"RESOURCEKIT_TEST_{kind.upper()}_URL")
-    if named:
+    if named and named != "start":
         return named
     reasons = []
-    for url in _USUAL[kind]:
+    for url in () if named else _USUAL[kind]:
         try:
             run_sql(url, "SELECT 1")
         except Exception as error:  # whatever it is, the next place may do
             reasons.append(f"{url}: {type(error).__name__}")
         else:
             return url
-    if kind == "postgresql":
-        try:
-            return started_from_a_wheel().url
-        except LookupError as error:
-            reasons.append(str(error))
+    try:
+        return (started_from_a_wheel if kind == "postgresql" else started_here)().url
+    except LookupError as error:
+        reasons.append(str(error))
     raise LookupError(f"no {kind} server ({'; '.join(reasons)}); set RESOURCEKIT_TEST_{kind.upper()}_URL")
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import os
 import shutil
 
 from tests.support.servers import Server
 
-__all__ = ["MariaDB"]
+__all__ = ["MariaDB", "started_here"]
 
 _PLACES = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin", "/usr/libexec"])
 """Where programs are; servers lie in folders that not every user searches."""
@@ -59,6 +61,16 @@ class MariaDB(Server):
         except pymysql.err.OperationalError:
             return False
         return True
+
+
+@functools.cache
+def started_here() -> MariaDB:
+    """Start a server that is ended with this process. Raises LookupError where the machine has no program for it."""
+    server = MariaDB()
+    owner = os.getpid()
+    atexit.register(lambda: server.remove() if os.getpid() == owner else None)
+    server.start()
+    return server
 
 
 def _program(*names: str) -> str:

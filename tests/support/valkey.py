@@ -31,13 +31,32 @@ def binary() -> str | None:
     return shutil.which("valkey-server") or shutil.which("redis-server")
 
 
+@functools.cache
 def machine_url() -> str | None:
-    """Return the Redis server that a variable names, or that listens on this machine's usual port."""
-    if url := os.environ.get("RESOURCEKIT_TEST_REDIS_URL"):
-        return url
+    """Return a Redis server: that which a variable names (``start`` passes over the next), that of this machine's usual port,
+    or one started from the machine's program; ``None`` where it has none."""
+    named = os.environ.get("RESOURCEKIT_TEST_REDIS_URL")
+    if named and named != "start":
+        return named
     with socket.socket() as probe:
         probe.settimeout(1)
-        return "redis://127.0.0.1:6379/0" if probe.connect_ex(("127.0.0.1", 6379)) == 0 else None
+        if not named and probe.connect_ex(("127.0.0.1", 6379)) == 0:
+            return "redis://127.0.0.1:6379/0"
+    program = shutil.which("redis-server")
+    return None if program is None else _started(program).url
+
+
+def _started(program: str) -> Valkey:
+    folder, owner = tempfile.mkdtemp(prefix="resourcekit-redis-"), os.getpid()
+    server = Valkey(Path(folder), program=program).start()
+
+    def remove() -> None:
+        if os.getpid() == owner:
+            server.stop()
+            shutil.rmtree(folder, ignore_errors=True)
+
+    atexit.register(remove)
+    return server
 
 
 def _free_port() -> int:
@@ -53,8 +72,9 @@ def _free_port() -> int:
 class Valkey:
     """One server, with files in a folder; it keeps what it acknowledged unless told otherwise."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    def __init__(self, folder: Path, *options: str, program: str | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
+        self._program = program
         self.folder, self.options = folder, options
         self.port = _free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
@@ -62,7 +82,7 @@ class Valkey:
 
     def start(self) -> Valkey:
         """Start it and wait until it answers; twice is fine, with the same port and files."""
-        program = binary()
+        program = self._program or binary()
         assert program is not None
         words = [program, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder), "--save", ""]
         log = (self.folder / "server.log").open("ab")
