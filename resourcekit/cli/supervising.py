@@ -135,5 +135,7 @@ def _line(status: ServiceStatus) -> str:
     result = str(status.last_result)
     result = result if len(result) <= _LONGEST_RESULT else f"{result[:_LONGEST_RESULT]}..."
     what = f"failed with {status.last_error} ({status.failures} in a row)" if status.last_error else f"returned {result}"
+    if status.state == "resting":
+        what = f"crashed with {status.last_error} once too often, and rests"
     seconds = status.last_seconds or 0.0
     return f"{_shown(status.last_run)} {_name(status)} {what} after {seconds:.3f} s; next at {_shown(status.next_due)}"

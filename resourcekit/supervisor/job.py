@@ -180,7 +180,6 @@ class Job:
             if self.due is not None:
                 self.due = self.scheduling.after_other(ended, free, self.interval.total_seconds())
             self._known = attrs.evolve(self._known, running_since=None, failures=0, last_error="")
-            self._crashes = ()
         self._let_go()
         _log.debug("%s is done elsewhere; next look at %s", self, self.status().next_due)
 

@@ -66,7 +66,7 @@ class Turn:
                 return Elsewhere(lease.until, self._ago(lease.until, hold))
             try:
                 result = await work(_renewing(lease, hold) if held else _always)
-            except Exception:
+            except (Exception, SystemExit, KeyboardInterrupt):  # what ends the process, or the task, has no time for that
                 with contextlib.suppress(Exception):  # the store may be what failed, and the lease is over soon
                     await self._keep(lease, held, timedelta(0))
                 raise

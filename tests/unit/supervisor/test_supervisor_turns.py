@@ -71,7 +71,7 @@ def working(clock, minutes, end="whole"):
             clock.advance(seconds=20)
             if not await context.proceed():
                 return "cut short"
-        if isinstance(end, Exception):
+        if isinstance(end, BaseException):
             raise end
         return end
 
@@ -114,17 +114,30 @@ def test_a_run_that_does_not_ask_is_whole(clock, fleet):
     assert isinstance(run(other), Elsewhere)
 
 
-def test_a_run_that_fails_late_is_a_failure_when_it_is_tried_again(clock, fleet):
+@pytest.mark.parametrize("error", [OSError(), SystemExit(1)])
+def test_a_run_that_fails_late_is_a_failure_when_it_is_tried_again(clock, fleet, error):
     """It renewed its turn while it worked; its own turn must not look like that of another who does the work."""
-    job = fleet(*[working(clock, 5, OSError())] * 2, whole)
+    job = fleet(*[working(clock, 5, error)] * 2, whole)
     failures = []
     for _ in "12":
-        with pytest.raises(OSError):
+        with pytest.raises(type(error)):
             run(job)
         failures.append(job.status().failures)
 
     assert [1, 2] == failures
     assert "whole" == run(job)
+
+
+def test_a_service_that_crashes_late_rests_like_any_other(clock, fleet):
+    """However long it took until it crashed, and although it holds a turn meanwhile."""
+    job = fleet(*[working(clock, 1, SystemExit(1))] * 6)
+    states = []
+    for _ in "123456":
+        with pytest.raises(SystemExit):
+            run(job)
+        states.append(job.status().state)
+
+    assert ["backing off"] * 5 + ["resting"] == states
 
 
 def test_a_failed_run_leaves_the_work_to_whoever_comes(clock, fleet):
