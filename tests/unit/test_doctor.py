@@ -145,6 +145,47 @@ def test_a_check_that_suspends_fails_alone_in_a_sync_call():
     assert ["XX001"] == [one.id for one in asyncio.run(doctor.aio(ticket))]
 
 
+class Blocking(SoundStore):
+    """The store of a layer that keeps records somewhere else, and never gives way while it waits for them."""
+
+    place = "somewhere else"
+
+
+@attrs.frozen(kw_only=True)
+class BlockingLayer(Sound):
+    """Keeps records there."""
+
+    def bind(self, info):
+        return Blocking(info)
+
+
+def test_a_layer_that_blocks_the_loop_is_found_where_it_is_awaited():
+    """RK082 in a loop, whose other tasks it holds up; in a sync call it holds up nobody. Memory waits for nothing."""
+    blocking, memory = declare(layer=BlockingLayer()), declare(layer=Memory(), name="Other")
+
+    assert () == doctor(blocking)
+    assert ["RK082"] == [one.id for one in asyncio.run(doctor.aio(blocking))]
+    assert ["RK150"] == [one.id for one in asyncio.run(doctor.aio(memory))]
+
+
+def test_a_store_that_cannot_be_read_is_a_finding():
+    """Its health is good, and the first record that is asked for cannot be had."""
+
+    class Closed(Blocking):
+        async def aggregate(self, plan, params):
+            raise Unavailable("grant this user what it needs")
+
+    @attrs.frozen(kw_only=True)
+    class ClosedLayer(Sound):
+        def bind(self, info):
+            return Closed(info)
+
+    (found,) = doctor(declare(layer=ClosedLayer()))
+
+    assert "RK080" == found.id
+    assert "grant this user what it needs" in found.what
+
+
 def test_a_store_that_cannot_be_asked_is_a_finding():
     """RK080 tells what the store says; the checks run all the same."""
     layer = Sound(found=Unavailable("no answer from the server"))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import click
 import pytest
@@ -88,3 +90,36 @@ def test_a_plugins_command_is_one_of_ours(run, installed):
     assert "greet" in run("--help").output
     assert "hello\n" == run("greet").output
     assert "not the core's" not in run("explain", "helpdesk_app").output
+
+
+BLOCKING = """
+{framework}
+from resourcekit import Attr, Domain, Resource, attribute
+from resourcekit.data_layers import Memory
+from resourcekit.data_layers.memory.store import MemoryStore
+
+class Store(MemoryStore):
+    place = "somewhere else"
+    async def health(self):
+        return ()
+
+class Layer(Memory):
+    def bind(self, info):
+        return Store(info)
+
+shop = Domain("shop")
+
+class Order(Resource, domain=shop, data_layer=Layer()):
+    id: Attr[int] = attribute(primary_key=True)
+"""
+
+
+@pytest.mark.parametrize(("framework", "found"), [("", "Nothing found."), ("import starlette", "warning RK082 shop_app.Order")])
+def test_a_program_is_looked_at_in_its_own_colour(tmp_path, framework, found):
+    """What answers requests in a loop uses async drivers, and a layer that has none holds it up."""
+    (tmp_path / "shop_app.py").write_text(BLOCKING.format(framework=framework))
+    command = [sys.executable, "-m", "resourcekit", "doctor", "shop_app"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+
+    assert ("", int(bool(framework))) == (done.stderr, done.returncode)
+    assert done.stdout.startswith(found)
