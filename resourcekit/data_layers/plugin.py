@@ -5,10 +5,11 @@ Loaded when somebody names a layer or an extension by a text; it knows every lay
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
+from resourcekit.data_layers.base import DataLayer
+from resourcekit.errors import DeclarationError
 from resourcekit.plugins import hookimpl
 
 __all__ = ["resourcekit_data_layers"]
@@ -16,12 +17,25 @@ __all__ = ["resourcekit_data_layers"]
 
 @hookimpl
 def resourcekit_data_layers() -> Mapping[str, type[Any]]:
-    """Return the layers by name or URL scheme; those whose packages are not installed are left out."""
+    """Return the layers by name or URL scheme; one whose packages are not installed says so where it is named."""
     from resourcekit.data_layers import SQL, Memory
 
     layers: dict[str, type[Any]] = {"memory": Memory, "sqlite": SQL, "postgresql": SQL, "mysql": SQL, "mariadb": SQL}
-    with contextlib.suppress(ImportError):
+    try:
         from resourcekit.data_layers import Redis
+    except ImportError:
+        return layers | {"redis": RedisIsMissing, "rediss": RedisIsMissing}
+    return layers | {"redis": Redis, "rediss": Redis}
 
-        layers |= {"redis": Redis, "rediss": Redis}
-    return layers
+
+class RedisIsMissing(DataLayer):
+    """Stands for Redis where redis-py is not installed."""
+
+    def __new__(cls, *_: object) -> Self:
+        """Raise DeclarationError RK104."""
+        raise DeclarationError(
+            "RK104",
+            "redis needs packages that are not installed: redis",
+            path=("data_layer",),
+            hint="Run: pip install 'resourcekit[redis]'",
+        )

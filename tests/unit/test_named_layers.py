@@ -1,5 +1,8 @@
 """Data layers that are named by a text."""
 
+import subprocess
+import sys
+
 import pytest
 
 from resourcekit import Attr, Domain, Resource, attribute, create, get
@@ -42,3 +45,32 @@ def test_an_unknown_name_is_refused_with_a_suggestion():
         declare("memry")
 
     assert "RK008" == refused.value.code
+
+
+MISSING = {
+    "postgresql://host/app": ("psycopg", "postgresql"),
+    "mariadb://host/app": ("pymysql", "mysql"),
+    "mysql://host/app": ("asyncmy", "mysql"),
+    "redis://host/0": ("redis", "redis"),
+}
+
+
+PROGRAM = """
+import sys
+sys.modules[sys.argv[1]] = None  # what Python makes of a package that cannot be imported
+from resourcekit import Attr, Resource, attribute
+class Note(Resource, data_layer=sys.argv[2]):
+    id: Attr[int] = attribute(primary_key=True)
+"""
+
+
+@pytest.mark.parametrize("url", MISSING)
+def test_a_layer_whose_packages_are_missing_says_what_to_install(url):
+    """Named by its URL, without the extra: RK104, with the command."""
+    package, extra = MISSING[url]
+    done = subprocess.run([sys.executable, "-c", PROGRAM, package, url], check=False, capture_output=True, text=True, timeout=60)
+    told = done.stderr.splitlines()[-1]
+
+    assert "[RK104]" in told
+    assert f"not installed: {package} " in told
+    assert told.endswith(f"pip install 'resourcekit[{extra}]'")
