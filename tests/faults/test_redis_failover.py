@@ -1,12 +1,14 @@
 """A primary that is lost, demoted or replaced: what was acknowledged stands, and what was forgotten answers "revoked"."""
 
 import time
+from datetime import timedelta
 
 import pytest
 
 from resourcekit.data_layers import Redis
 from resourcekit.errors import DataLayerError, Unavailable
 from tests.support import valkey
+from tests.support.callers import Watch
 from tests.support.proxy import Proxy
 
 pytestmark = pytest.mark.slow
@@ -119,6 +121,25 @@ def test_a_replica_that_had_nothing_yet_answers_revoked(own_valkey, call, declar
         proxy.close()
 
     assert [True, True] == answers
+
+
+def test_answers_that_come_crumb_by_crumb_end_in_time(own_valkey, call, declare_token):
+    """Each crumb comes soon enough, all of them together do not: the deadline is for the whole call."""
+    proxy = Proxy(own_valkey().port)
+    try:
+        token = declare_token(Redis(url(proxy)))
+        call(token.revoke_jti, "dead")
+        before = call(token.jti_revoked, "live")
+        proxy.crumble(0.2)
+        with Watch() as watch:
+            answer = call.within(timedelta(seconds=1), token.jti_revoked, "live")
+        proxy.heal()
+        after = [call(token.jti_revoked, jti) for jti in ("dead", "live")]
+    finally:
+        proxy.close()
+
+    assert (False, True, [True, False]) == (before, answer, after)
+    assert watch.seconds < 3
 
 
 def test_a_node_of_a_cluster_that_dies_is_replaced(tmp_path, call, declare_token):

@@ -24,6 +24,7 @@ from redis.retry import Retry
 from resourcekit.data_layers.redis.failures import lost, refused, too_late, unreachable
 from resourcekit.data_layers.redis.safety import ASK, Facts, read_facts
 from resourcekit.data_layers.redis.scripts import Script, Words
+from resourcekit.data_layers.redis.sockets import bounded
 from resourcekit.errors import DataLayerError, Timeout, UnsafeStore
 from resourcekit.flow.context import Colour, ambient_context, colour
 
@@ -129,7 +130,7 @@ class Server:
         seconds = _left(self.seconds)
         connection = self._take(address, seconds)
         try:
-            connection._sock.settimeout(seconds)  # noqa: SLF001  # redis-py sets it once for all calls
+            connection._sock.end_after(seconds)  # noqa: SLF001  # redis-py sets it once for all calls
             connection.send_packed_command(connection.pack_commands(commands), check_health=False)
             answers = [_answer(connection) for _ in commands]
         except BaseException as error:
@@ -152,10 +153,12 @@ class Server:
 
     def _connect(self, address: Address, seconds: float) -> Connection:
         pool: Any = ConnectionPool.from_url(address, protocol=2, retry=Retry(NoBackoff(), 0))
+        pool.connection_class = bounded(pool.connection_class)
         connection: Connection = pool.make_connection()
         connection.socket_connect_timeout = connection.socket_timeout = seconds
         try:
             connection.connect()
+            connection._sock.end_after(seconds)  # noqa: SLF001  # see above
             connection.send_packed_command(connection.pack_commands(ASK))
             self._refuse_unsafe(read_facts([_answer(connection) for _ in ASK]))
         except BaseException as error:
