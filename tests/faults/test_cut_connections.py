@@ -1,5 +1,7 @@
 """Connections that are cut, stalled or deafened at a chosen moment, by a proxy of the tests' own."""
 
+import contextlib
+import time
 from datetime import timedelta
 
 import pytest
@@ -8,6 +10,7 @@ from resourcekit import query
 from resourcekit.data_layers import Repo
 from resourcekit.errors import OutcomeUnknown, Timeout, Unavailable
 from tests.support.callers import Call, Watch
+from tests.support.notes import declared
 from tests.support.proxy import proxied
 
 DEADLINE = timedelta(milliseconds=500)
@@ -141,6 +144,25 @@ def test_telling_the_server_a_deadline_is_no_write(way, call, declare_note, dead
     call(call_with, key="b")
 
     assert ["a", "b"] == keys_of(note, call)
+
+
+@pytest.mark.slow
+def test_a_first_connection_that_is_forgotten_halfway_holds_nobody_up(way, call, declare_note):
+    """While the first connection of all is still being opened, the cable goes: later calls do not wait for it for ever."""
+    proxy, url = way
+    table = declare_note(Repo(url)).__runtime__.store.table.name
+    note = declared(Repo(url, timeout=timedelta(seconds=1)), table, storage=False)
+    proxy.when_sent(b"SELECT", "forget")
+    with pytest.raises(Timeout):
+        call(query(note).count)
+    counted = None
+    with Watch() as watch:
+        while counted is None and time.monotonic() < watch.began + 10:
+            with contextlib.suppress(Timeout):
+                counted = call(query(note).count)
+
+    assert proxy.has_happened
+    assert 0 == counted
 
 
 @pytest.mark.slow

@@ -92,3 +92,12 @@ def test_a_session_s_connection_is_given_back_as_it_was(database, declare_note, 
     asyncio.run(work())
 
     assert (2 if outcome == "commit" else 0) == query(note).count()
+
+
+def test_a_statement_of_yours_on_the_repo_s_engine_may_take_its_time(database, declare_note):
+    """The engine that a Repo makes of a URL bounds its connections only while they are opened."""
+    repo = Repo(database.url, timeout=SHORT)
+    declare_note(Repo(database.url))
+    with repo.engine.connect() as connection:
+        connection.execute(sa.text(SLOW[database.kind]))
+        connection.execute(sa.text(SLOW[database.kind]))

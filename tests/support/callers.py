@@ -81,11 +81,11 @@ class Call:
 class Watch:
     """Measures a block in real time, because that is what a server that does not answer costs."""
 
-    seconds = 0.0
+    seconds = began = 0.0
 
     def __enter__(self) -> Self:
-        self._began = time.monotonic()
+        self.began = time.monotonic()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.seconds = time.monotonic() - self._began
+        self.seconds = time.monotonic() - self.began

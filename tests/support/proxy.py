@@ -24,6 +24,7 @@ class _Pair:
 
     def __init__(self, client: socket.socket, server: socket.socket) -> None:
         self.client, self.server = client, server
+        self.is_forgotten = False
 
     def close(self) -> None:
         """Cut both sides."""
@@ -74,7 +75,7 @@ class Proxy:
         """Do something once a client sends this text.
 
         "cut before": the text does not arrive. "cut after": the server has answered it, and the answer is lost. "stall":
-        nothing passes any more, the text included.
+        nothing passes any more, the text included. "forget": the same, for this one connection and for ever.
         """
         self._trigger, self._what = text, what
 
@@ -145,6 +146,8 @@ class Proxy:
             data = source.recv(1 << 16)
             if not data:
                 self._drop(pair)
+            elif pair.is_forgotten:
+                return
             elif from_client and self._trigger and self._trigger in data:
                 self._trigger = b""
                 self._do(self._what, pair, data)
@@ -156,6 +159,9 @@ class Proxy:
             self._drop(pair)
 
     def _do(self, what: str, pair: _Pair, data: bytes) -> None:
+        if what == "forget":
+            pair.is_forgotten = True
+            return
         if what == "stall":
             self.is_stalled = True
             return

@@ -164,7 +164,7 @@ class Room(ABC):
         return {}
 
     def bound_waits(self, raw: Any, seconds: float | None) -> None:  # noqa: B027  # nothing to do, unless a room says otherwise
-        """Let a sync driver's fresh connection wait so long for each answer; ``None``: for ever."""
+        """Let a sync driver's fresh connection wait so long for an answer; ``None``: for ever."""
 
     @abstractmethod
     def column_type(self, place: Place) -> sa.types.TypeEngine[Any]:

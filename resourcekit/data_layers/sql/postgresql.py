@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import math
 import re
+import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
@@ -20,6 +21,7 @@ from sqlalchemy.util import await_only
 from resourcekit.data_layers.sql import postgresql_errors
 from resourcekit.data_layers.sql.columns import Form
 from resourcekit.data_layers.sql.dialect import Conflict, Element, Place, Reader, Room, Wire
+from resourcekit.data_layers.sql.link import Gauge
 from resourcekit.data_layers.sql.liveness import says_nothing, sooner
 from resourcekit.data_layers.sql.trouble import TooLate, Trouble
 from resourcekit.flow.result import Outcome
@@ -78,6 +80,14 @@ class PostgresRoom(Room):
     def connect_args(self, seconds: float) -> dict[str, Any]:
         """See Room."""
         return {"connect_timeout": max(2, math.ceil(seconds))}
+
+    def bound_waits(self, raw: Any, seconds: float | None) -> None:
+        """See Room; all that is said from now on together may take so long."""
+        raw.__dict__.pop("wait", None)
+        if seconds is not None:
+            gauge = Gauge()
+            gauge.ends_at = time.monotonic() + seconds
+            _bound_waits(raw, gauge, is_async=False)
 
     # Statements
 

@@ -156,8 +156,17 @@ class Repo:
         url, room = self.url.set(drivername=self.room.drivers[0]), self.room
         bounds = room.connect_args(self.seconds)
         engine = sa.create_engine(url, connect_args={name: value for name, value in bounds.items() if name not in url.query})
-        if not bounds.keys() & url.query.keys():  # a migration that runs on this engine may take its time
-            sa.event.listen(engine, "connect", lambda raw, _: room.bound_waits(raw, None))
+        if not room.is_server or bounds.keys() & url.query.keys():
+            return engine
+
+        def connect(dialect: sa.Dialect, _: Any, words: Any, named: Any) -> Any:
+            raw: Any = dialect.connect(*words, **named)
+            room.bound_waits(raw, self.seconds)  # SQLAlchemy asks a server about itself while all others wait for that
+            return raw
+
+        sa.event.listen(engine, "do_connect", connect)
+        # A migration that runs on this engine may take its time.
+        sa.event.listen(engine, "connect", lambda raw, _: room.bound_waits(raw, None))
         return engine
 
     def forget(self) -> None:
