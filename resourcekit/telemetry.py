@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -58,17 +56,6 @@ _measures: dict[str, Measure] = {}
 _counts: Counter[tuple[str, Labels]] = Counter()
 _readings: dict[tuple[str, Labels], Reading] = {}
 _watchers: list[Watcher] = []
-_lock = threading.Lock()
-
-
-def _renew_lock() -> None:
-    """In a forked child, whose parent may have been counting in another thread at that moment."""
-    global _lock  # noqa: PLW0603  # a lock that nobody will release any more
-    _lock = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_lock)
 
 
 def logger(part: str) -> logging.Logger:
@@ -83,8 +70,7 @@ def measure(name: str, doc: str, unit: str = "1", kind: Literal["counter", "gaug
 
 def count(what: Measure, by: float = 1, **labels: str) -> None:
     """Count that something happened; few labels, and never a value of a record."""
-    with _lock:
-        _counts[what.name, tuple(sorted(labels.items()))] += by  # type: ignore[assignment]  # seconds are counted as well
+    _counts[what.name, tuple(sorted(labels.items()))] += by  # type: ignore[assignment]  # seconds are counted as well
 
 
 def gauge(what: Measure, read: Reading | None, **labels: str) -> None:
@@ -103,8 +89,7 @@ def measures() -> tuple[Measure, ...]:
 
 def counts() -> dict[tuple[str, Labels], float]:
     """Return how much of each was counted in this process, by name and labels."""
-    with _lock:
-        return dict(_counts)
+    return dict(_counts)
 
 
 def gauges() -> dict[tuple[str, Labels], float]:
