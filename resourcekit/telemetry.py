@@ -73,13 +73,19 @@ def count(what: Measure, by: float = 1, **labels: str) -> None:
     _counts[what.name, tuple(sorted(labels.items()))] += by  # type: ignore[assignment]  # seconds are counted as well
 
 
-def gauge(what: Measure, read: Reading | None, **labels: str) -> None:
-    """Let a gauge show what ``read`` answers when it is looked at, instead of what was given for these labels before; ``None``: nothing."""
+def gauge(what: Measure, read: Reading, **labels: str) -> Callable[[], None]:
+    """Let a gauge show what ``read`` answers whenever it is looked at; returns a function that ends it.
+
+    Given again for the same labels, the last one counts.
+    """
     key = what.name, tuple(sorted(labels.items()))
-    if read is None:
-        _readings.pop(key, None)
-    else:
-        _readings[key] = read
+    _readings[key] = read
+
+    def end() -> None:
+        if _readings.get(key) is read:
+            del _readings[key]
+
+    return end
 
 
 def measures() -> tuple[Measure, ...]:

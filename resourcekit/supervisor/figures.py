@@ -25,17 +25,17 @@ class Figures:
         self._labels, self._done = labels, done
         self._lag: tuple[float, float] | None = None
         self._pid = 0
+        self._ends: list[Callable[[], None]] = []
 
     def show(self) -> None:
         """Begin."""
         self._pid, self._lag = os.getpid(), None
-        gauge(_LAG, self._lag_now, **self._labels)
-        gauge(_SINCE, self._since_now, **self._labels)
+        self._ends = [gauge(_LAG, self._lag_now, **self._labels), gauge(_SINCE, self._since_now, **self._labels)]
 
     def hide(self) -> None:
         """End."""
-        gauge(_LAG, None, **self._labels)
-        gauge(_SINCE, None, **self._labels)
+        while self._ends:
+            self._ends.pop()()
 
     def note(self, lag: timedelta | None) -> None:
         """Remember a lag that was found out just now; ``None``: it could not be."""

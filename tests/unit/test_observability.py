@@ -169,6 +169,19 @@ def test_the_lag_of_sweeps_is_shown(token, metrics):
     assert (None, None) == after
 
 
+def test_a_supervisor_that_is_replaced_takes_no_gauge_of_the_new_one_along(token, metrics):
+    """The new one was started before the old one was stopped, as a server that reloads may do."""
+    with ManualClock() as clock, Supervisor(token, checkup=False):
+        new = Supervisor(token, checkup=False)
+        with Supervisor(token, checkup=False):
+            clock.advance(seconds=1)
+            new.start()
+        shown = [point.value for key, point in told(metrics, "resourcekit.service.since").items() if of(token, key)]
+        new.stop()
+
+    assert [0.0] == shown
+
+
 def test_nobody_asks_for_a_lag_that_nobody_watches(tmp_path):
     """It takes the reading of a table; without OpenTelemetry a run is followed by none."""
     domain = Domain("unwatched")
