@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from resourcekit import query, transaction
 from resourcekit.data_layers import SQL, Repo, joined
 from resourcekit.errors import DataLayerError, DeclarationError, InvalidArgument, UniqueViolation
+from tests.support.databases import scratch
 
 
 @pytest.fixture
@@ -297,3 +298,24 @@ def test_the_user_s_events_run(engine, repo, declare):
         connection.commit()
 
     assert ["begin", "savepoint", "release_savepoint", "commit", "ours"] == ran
+
+
+@pytest.mark.parametrize("ends", ["commit", "rollback"])
+def test_a_commit_in_two_phases_is_one_too(tmp_path, declare, ends):
+    """What waits runs after the second phase; on MariaDB, the one of the three that lets anybody prepare a transaction."""
+    with scratch("mariadb", tmp_path) as database:
+        repo = Repo(database.url)
+        note, ran = declare(repo), []
+        engine = sa.create_engine(repo.url.set(drivername=repo.room.drivers[0]))
+        with engine.connect() as connection:
+            whole = connection.begin_twophase()
+            with joined(connection, note):
+                later(note, ran, "a")
+            if ends == "commit":
+                whole.prepare()
+            before = list(ran)
+            getattr(whole, ends)()
+        engine.dispose()
+        found = keys(note)
+
+    assert ([], ["a"] if ends == "commit" else [], ran) == (before, ran, found)
