@@ -57,6 +57,9 @@ class Ground(ABC):
         """Return a block with the URL of a database that holds a blacklist of as many tokens."""
         raise NotImplementedError
 
+    def settle(self, url: str) -> None:  # noqa: B027  # nothing to do, unless a ground says otherwise
+        """Let the database write what filling it has left to be written, before others are watched."""
+
 
 class SQLiteGround(Ground):
     """Files, copied from ones that are made once."""
@@ -110,6 +113,10 @@ class PostgresGround(Ground):
     def ours(self) -> AbstractContextManager[str]:
         """See Ground."""
         return servers.empty("postgresql", self._template)
+
+    def settle(self, url: str) -> None:
+        """See Ground."""
+        servers.run_sql(url, "CHECKPOINT")
 
     @contextmanager
     def theirs(self) -> Iterator[str]:

@@ -104,6 +104,7 @@ def _felt(ground: Ground, side: str) -> tuple[list[float], list[float], dict[str
         assert process.stdout is not None
         assert process.stdin is not None
         assert process.stdout.readline() == "ready\n"
+        ground.settle(url)
         time.sleep(ground.run.sizes.idle)
         process.stdin.write("the sweep begins\n")
         process.stdin.flush()
