@@ -10,7 +10,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
-from resourcekit.data_layers.unstorable import NoneGiven, Unstorable
+from resourcekit.data_layers.unstorable import NoneGiven, Unstorable, is_whole
 from resourcekit.declarations.value_type import Kind, ValueType
 
 __all__ = ["from_plain_json", "json_decoder", "json_encoder"]
@@ -83,15 +83,17 @@ def json_encoder(value_type: ValueType) -> Callable[[Any], str]:
     def encode(value: Any) -> str:
         if value is None:
             raise NoneGiven
+        text = None
         try:
             plain = _walk(value, value_type, _INTO) if typed else value
             _check(plain)
             text = _dump(plain)
-            text.encode()
-        except UnicodeEncodeError:
-            raise Unstorable("must not contain half of a surrogate pair") from None
         except (TypeError, ValueError, AttributeError, RecursionError, OverflowError):
-            raise Unstorable("must be made of JSON values only") from None
+            pass  # raised below: what Python says may hold a part of the value
+        if text is None:
+            raise Unstorable("must be made of JSON values only")
+        if not is_whole(text):
+            raise Unstorable("must not contain half of a surrogate pair")
         if "\\u0000" in text:
             _refuse_nul(plain)
         return text

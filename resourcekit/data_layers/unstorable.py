@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["NoneGiven", "Unstorable"]
+__all__ = ["NoneGiven", "Unstorable", "is_whole"]
 
 
 class Unstorable(Exception):  # becomes Invalid one step up, where the field is known
@@ -11,3 +11,12 @@ class Unstorable(Exception):  # becomes Invalid one step up, where the field is 
 
 class NoneGiven(Exception):  # no error: asks for the statement's other shape
     """``None`` where the statement was compiled for a value; ``None`` belongs to the shape of a statement."""
+
+
+def is_whole(text: str) -> bool:
+    """Say whether a text holds no half of a surrogate pair. An answer, not an error: Python's own would carry the text along."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

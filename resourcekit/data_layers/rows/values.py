@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
+from resourcekit.data_layers.unstorable import is_whole
 from resourcekit.declarations.value_type import Kind, ValueType
 
 __all__ = ["Convert", "Refused", "check_parameter", "copied", "keeper", "must_copy"]
@@ -27,11 +28,8 @@ def _text(value: Any) -> str:
         raise Refused(f"must be text, not {type(value).__name__}")
     if "\0" in value:
         raise Refused("must not contain the NUL character")
-    if not value.isascii():
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            raise Refused("must not contain half of a surrogate pair") from None
+    if not value.isascii() and not is_whole(value):
+        raise Refused("must not contain half of a surrogate pair")
     return value if type(value) is str else str.__str__(value)
 
 

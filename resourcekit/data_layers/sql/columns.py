@@ -33,7 +33,7 @@ import attrs
 
 from resourcekit.data_layers.json_text import json_decoder, json_encoder
 from resourcekit.data_layers.sql.decimals import decode_decimal, encode_decimal
-from resourcekit.data_layers.unstorable import NoneGiven, Unstorable
+from resourcekit.data_layers.unstorable import NoneGiven, Unstorable, is_whole
 from resourcekit.declarations.value_type import Kind, ValueType
 
 __all__ = [
@@ -119,11 +119,8 @@ def encode_text(value: Any) -> str:
         raise Unstorable("must be text")
     if "\0" in value:
         raise Unstorable("must not contain the NUL character")
-    if not value.isascii():
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            raise Unstorable("must not contain half of a surrogate pair") from None
+    if not value.isascii() and not is_whole(value):
+        raise Unstorable("must not contain half of a surrogate pair")
     return value
 
 

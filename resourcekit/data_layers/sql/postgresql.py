@@ -160,7 +160,11 @@ class PostgresRoom(Room):
         def now(told: Any) -> Any:
             return told if is_sync else await_only(told)
 
-        now(cursor.executemany(sql, rows, returning=returns))
+        try:
+            now(cursor.executemany(sql, rows, returning=returns))
+        except self.errors as error:
+            self.failed(link, error)
+            raise
         found = []
         for _ in rows:
             returned = now(cursor.fetchall())
@@ -226,6 +230,10 @@ class PostgresRoom(Room):
     def is_broken(self, link: Wire) -> bool:
         """See Room; a statement whose answer was not awaited leaves nothing to be said, too."""
         return link.raw.pgconn.transaction_status not in (_IDLE, _OPEN, _SPOILT)
+
+    def failed(self, link: Wire, error: Exception) -> None:
+        """See Room. After an error in a pipeline psycopg may take a statement for prepared that the server never saw, or let go."""
+        link.raw._prepared.clear()  # noqa: SLF001  # it also tells the server, before anything else is prepared
 
     def is_spoilt(self, link: Wire) -> bool:
         """See Room."""

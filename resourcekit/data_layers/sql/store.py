@@ -93,11 +93,14 @@ class SQLStore(Store):
         assert isinstance(plan, SQLPlan)
         assert isinstance(plan.operation, Aggregate)
         statement, values = plan.prepared(params)
+        raised = None
         if colour.get() is Colour.SYNC:
             try:
                 found = perform(self.repo, Link.fetch, (statement.sql, values), False)
             except Exception as error:
-                raise self._placed(error) from None
+                raised = self._placed(error)
+            if raised is not None:
+                raise raised  # see ``_now``
         else:
             found = await self._fetch_soon(plan, params, statement.sql, values)
         if plan.operation.kind == "exists":
@@ -245,13 +248,15 @@ class SQLStore(Store):
         try:
             return perform(self.repo, function, args, writes)
         except Exception as error:
-            raise self._placed(error) from None
+            raised = self._placed(error)
+        raise raised  # out here, or it would carry the driver's error along, and with it values of records
 
     async def _soon(self, function: Callable[..., T], *args: Any, writes: bool = True) -> T:
         try:
             return await perform_async(self.repo, function, *args, writes=writes)
         except Exception as error:
-            raise self._placed(error) from None
+            raised = self._placed(error)
+        raise raised  # see above
 
     def _placed(self, error: Exception) -> Exception:
         """Return the error to raise: ours, with the resource's name, and the constraint's where one was hit."""

@@ -24,15 +24,10 @@ OTHER = "another-secret-that-is-long-enough-for-every-hash-there-is-9876543210-a
 
 
 class TestApart:
-    @pytest.fixture(params=["memory", "two files", "one file, two tables"])
-    def pair(self, request: pytest.FixtureRequest, tmp_path: Any, clock: Any) -> tuple[Any, Any]:
-        """Two token resources without keys, kept in one of three ways."""
-        layers = {
-            "memory": (Memory(), Memory()),
-            "two files": (SQL(f"sqlite:///{tmp_path}/one.db"), SQL(f"sqlite:///{tmp_path}/two.db")),
-            "one file, two tables": (SQL(f"sqlite:///{tmp_path}/a.db", table="a"), SQL(f"sqlite:///{tmp_path}/a.db", table="b")),
-        }[request.param]
-        return declared(layers[0], "record"), declared(layers[1], "resource")
+    @pytest.fixture
+    def pair(self, layer_name: str, layers: Any, clock: Any) -> tuple[Any, Any]:
+        """Two token resources without keys on each layer: two tables of a database, two tags of a server."""
+        return declared(layers(layer_name), "record"), declared(layers(layer_name), "resource")
 
     def test_nothing_of_one_is_seen_by_the_other(self, pair, forge, clock):
         """Revocations, stored tokens, families, cut-offs, sweeps: each in its own."""
@@ -49,11 +44,10 @@ class TestApart:
         assert (0, 0) == (query(two).count(), two.expunge_expired().removed)
         assert 2 == one.expunge_expired().removed
 
-    def test_the_same_token_is_consumed_in_each(self, tmp_path, clock):
-        """A use in one is no use in the other, even with the same key in the same file."""
+    def test_the_same_token_is_consumed_in_each(self, layer_name, layers, clock):
+        """A use in one is no use in the other, even with the same key in the same database."""
         keys = JWT(SECRET)
-        one = declared(SQL(f"sqlite:///{tmp_path}/a.db", table="a"), "record", jwt=keys)
-        two = declared(SQL(f"sqlite:///{tmp_path}/a.db", table="b"), "record", jwt=keys)
+        one, two = (declared(layers(layer_name), "record", jwt=keys) for _ in range(2))
         text = one.issue("alice").token
 
         assert one.consume(text, purpose="user").jti == two.consume(text, purpose="user").jti
@@ -200,16 +194,15 @@ class TestQuiet:
         assert_quiet(listener, good, wrong, *odd[:3], reset, *(each.token for each in every))
         assert not any(each.claims.jti in listener.all() for each in every)
 
-    def test_no_error_of_a_store_tells_one(self, tmp_path, forge, listener, speak, voice, clock):
+    def test_no_error_of_a_store_tells_one(self, layer_name, layers, forge, listener, speak, voice, clock):
         """Missing tables, refused values, clashing keys: the driver's own words stay behind."""
         text = forge(JTI)
-        missing = speak(declared(SQL(f"sqlite:///{tmp_path}/none.db"), "record", storage=False), voice)
+        missing = speak(declared(layers(layer_name), "record", storage=False), voice)
         for use in (missing.revoke, missing.store_token, missing.token_revoked, lambda text: missing.get_token(token=text)):
             listener.hear(lambda use=use: use(text))
         listener.hear(lambda: missing.revoke_jti(JTI))
         body = {"make": create(accept=["jti", "expires_at", "extra_data"])}
-        layer = SQL(f"sqlite:///{tmp_path}/some.db")
-        resource = declared(layer, "record", body, allow_unsafe_actions={"make"})
+        resource = declared(layers(layer_name), "record", body, allow_unsafe_actions={"make"})
         for _ in range(2):
             listener.hear(lambda: resource.make(jti=JTI, expires_at=clock.now()))
         listener.hear(lambda: resource.make(jti=JTI, expires_at=JTI))
