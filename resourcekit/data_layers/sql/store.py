@@ -93,8 +93,8 @@ class SQLStore(Store):
         assert isinstance(plan, SQLPlan)
         assert isinstance(plan.operation, Aggregate)
         statement, values = plan.prepared(params)
-        raised = None
         if colour.get() is Colour.SYNC:
+            raised, found = None, []
             try:
                 found = perform(self.repo, Link.fetch, (statement.sql, values), False)
             except Exception as error:
