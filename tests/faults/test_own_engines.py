@@ -101,3 +101,4 @@ def test_a_statement_of_yours_on_the_repo_s_engine_may_take_its_time(database, d
     with repo.engine.connect() as connection:
         connection.execute(sa.text(SLOW[database.kind]))
         connection.execute(sa.text(SLOW[database.kind]))
+    repo.engine.dispose()

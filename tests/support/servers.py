@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import shutil
@@ -101,19 +102,26 @@ class Server(ABC):
         """Whether it was started, and not ended."""
         return self._process is not None
 
+    def _family(self) -> list[int]:
+        """Return the processes of the server. Backends may be groups of their own, so it is found by its parent."""
+        assert self._process is not None
+        words = ["ps", "-o", "pid=", "--ppid", str(self._process.pid)]
+        children = subprocess.run(words, check=False, capture_output=True, text=True, timeout=_PATIENCE).stdout.split()
+        return [self._process.pid, *map(int, children)]
+
     def signal_all(self, number: signal.Signals) -> None:
         """Send a signal to the server and to all the processes that it has started."""
-        assert self._process is not None
-        # Backends may be groups of their own, so the family is found by its parent.
-        children = subprocess.run(
-            ["ps", "-o", "pid=", "--ppid", str(self._process.pid)], check=False, capture_output=True, text=True, timeout=_PATIENCE
-        ).stdout.split()
-        for pid in (self._process.pid, *map(int, children)):
-            os.kill(pid, number)
+        for pid in self._family():
+            with contextlib.suppress(ProcessLookupError):  # it has ended since
+                os.kill(pid, number)
 
     def freeze(self) -> None:
-        """Let it stand still: it keeps its connections and answers nothing."""
+        """Let it stand still: it keeps its connections and answers nothing. Returns once all of it stands."""
         self.signal_all(signal.SIGSTOP)
+        ends_at = time.monotonic() + _PATIENCE
+        while not all(_stands_still(pid) for pid in self._family()):
+            assert time.monotonic() < ends_at, f"{self.name} does not stand still"
+            time.sleep(0.005)  # a thread stops when it next comes to it, and nothing announces that
 
     def thaw(self) -> None:
         """Let it go on."""
@@ -146,3 +154,15 @@ class Server(ABC):
         """End it and remove its files."""
         self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _stands_still(pid: int) -> bool:
+    """Say whether all threads of a process are stopped."""
+    for task in Path(f"/proc/{pid}/task").glob("*/stat"):
+        try:
+            state = task.read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()[0]
+        except OSError:  # it has ended
+            continue
+        if state not in "TtZ":
+            return False
+    return True
