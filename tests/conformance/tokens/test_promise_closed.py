@@ -19,6 +19,7 @@ from resourcekit.extending import DataLayer, ResourceInfo, Store
 from resourcekit.telemetry import counts
 from resourcekit_tokens import JWT, RevokedJti
 from resourcekit_tokens.errors import BadSignature, InvalidToken
+from tests.support.databases import shared
 
 COUNTED = "resourcekit.tokens.failed_closed"
 
@@ -73,9 +74,25 @@ ERRORS: list[BaseException] = [
 ]
 
 
-@pytest.fixture(params=["dropped table", "broken file", "no folder", "never created"])
-def ruined(request: pytest.FixtureRequest, tmp_path: Any, clock: Any) -> Any:
-    """A token resource on SQLite whose storage is gone, in one of four ways."""
+SERVERS = [
+    pytest.param(f"{way} {kind}", marks=pytest.mark.slow)
+    for kind, way in (
+        ("postgresql", "dropped"),
+        ("mariadb", "dropped"),
+        ("valkey", "wiped"),
+        ("postgresql", "missing"),
+        ("mariadb", "missing"),
+        ("valkey", "missing"),
+    )
+]
+
+
+@pytest.fixture(params=["dropped table", "broken file", "no folder", "never created", *SERVERS])
+def ruined(request: pytest.FixtureRequest, tmp_path: Any, layers: Any, clock: Any) -> Any:
+    """A token resource whose storage is gone, in one of several ways."""
+    way, _, kind = request.param.partition(" ")
+    if kind in ("postgresql", "mariadb", "valkey"):
+        return ruined_on_a_server(layers(kind), kind, request, gone=way != "missing")
     file = tmp_path / "ruined.db"
     if request.param == "no folder":
         layer: DataLayer = SQL(f"sqlite:///{tmp_path}/missing/ruined.db")
@@ -88,6 +105,21 @@ def ruined(request: pytest.FixtureRequest, tmp_path: Any, clock: Any) -> Any:
         resource.revoke_jti("known")
         with contextlib.closing(sqlite3.connect(file)) as connection, connection:
             connection.execute("DROP TABLE token")
+    return resource
+
+
+def ruined_on_a_server(layer: DataLayer, kind: str, request: pytest.FixtureRequest, *, gone: bool) -> Any:
+    """Return a token resource whose table, or whose keys, were never there, or are gone."""
+    resource = declared(layer, "record", storage=gone)
+    if not gone:
+        return resource
+    resource.revoke_jti("known")
+    if kind == "valkey":
+        # As a server does that was restarted without its files: everything of this tag is gone.
+        with contextlib.closing(request.getfixturevalue("token_valkey").client()) as client:
+            client.flushall()
+    else:
+        shared(kind).run(f"DROP TABLE {resource.__runtime__.store.table.name}")
     return resource
 
 
