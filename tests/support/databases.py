@@ -87,6 +87,7 @@ def _connect(url: URL) -> Any:
         database=url.database or None,
         autocommit=True,
         connect_timeout=5,
+        ssl_disabled=True,  # else all certificates of the machine are read for each connection
     )
 
 

@@ -57,7 +57,9 @@ class MariaDB(Server):
         import pymysql
 
         try:
-            pymysql.connect(host="127.0.0.1", port=self.port, user="root", database="test", connect_timeout=2).close()
+            pymysql.connect(
+                host="127.0.0.1", port=self.port, user="root", database="test", connect_timeout=2, ssl_disabled=True
+            ).close()
         except pymysql.err.OperationalError:
             return False
         return True
