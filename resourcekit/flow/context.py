@@ -47,11 +47,11 @@ class Context:
         """Return the present moment by the clock of this call."""
         return current_clock().now()
 
-    def remaining(self, most: float) -> float:
-        """Return how many seconds are left, at most ``most``, never below zero."""
+    def remaining(self, otherwise: float) -> float:
+        """Return how many seconds are left, never below zero; ``otherwise`` where the call has no deadline."""
         if self.ends_at is None:
-            return most
-        return max(0.0, min(most, self.ends_at - current_clock().monotonic()))
+            return otherwise
+        return max(0.0, self.ends_at - current_clock().monotonic())
 
     def require_time(self) -> None:
         """Raise Timeout where the deadline has passed already, so that no store need be asked."""

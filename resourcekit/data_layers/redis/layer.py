@@ -48,7 +48,7 @@ class Redis(DataLayer):
     accept: settings of the server that are accepted although it may forget by them: ``"maxmemory-policy"``,
         ``"appendonly"``. Any other unsafe server is refused with UnsafeStore at the first call.
     wait_replicas: how many replicas must have a write before the call returns; where they have it not, OutcomeUnknown.
-    timeout: the longest time that a call may take; 5 seconds unless given.
+    timeout: the longest time that a call may take which has no deadline of its own; 5 seconds unless given.
 
     Raises DeclarationError RK162 for a URL or a setting that cannot be.
     """

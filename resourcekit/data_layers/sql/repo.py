@@ -50,7 +50,7 @@ class Repo:
     engine, async_engine: yours, with your own events and settings; the one that is missing is made from the URL of the
         other one. Connections are made through the engine's pool, and then kept by the Repo, outside of it.
     metadata: where the tables go, for Alembic; a new one unless given.
-    timeout: the longest time that a call may take; 5 seconds unless given, or less where the call has a deadline.
+    timeout: the longest time that a call may take which has no deadline of its own; 5 seconds unless given.
 
     Raises DeclarationError RK101 for ``:memory:``, RK102 for a URL that cannot be read or a database that is not
     supported, RK103 where neither a URL nor an engine is given, RK104 where the database's driver is not installed.

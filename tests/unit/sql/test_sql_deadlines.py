@@ -153,3 +153,24 @@ def test_a_long_deadline_is_the_call_s_own(repo, declare, lock):
     note.write.using(deadline=LONG)(key="a")
 
     assert 1 == query(note).count()
+
+
+@pytest.mark.parametrize("colour", ["sync", "async"])
+@pytest.mark.parametrize("database", ["postgresql", "mariadb"], indirect=True)
+def test_a_call_may_be_given_more_time_than_the_repo_gives(database, declare, colour):
+    """A deadline of the call's own counts in place of the repo's, whether it is shorter or longer."""
+    note = declare(database.url)
+    note = declare(Repo(database.url, timeout=timedelta(seconds=0.5)), storage=False)
+    sleep = SLOW[database.kind].replace("60", "1")
+
+    async def ask(**facts):
+        with context(**facts):
+            return await note.__runtime__.store.do(Link.fetch, sleep, (), writes=False)
+
+    def run(work):
+        return asyncio.run(in_colour(work)) if colour == "async" else drive(work)
+
+    with pytest.raises(Timeout):
+        run(ask())
+
+    assert 1 == len(run(ask(deadline=timedelta(seconds=30))))
