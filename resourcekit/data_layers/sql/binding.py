@@ -14,8 +14,8 @@ from resourcekit.data_layers.sql.dialect import Place
 from resourcekit.data_layers.sql.expressions import Builder
 from resourcekit.data_layers.sql.leases import LEASE
 from resourcekit.data_layers.sql.partitioned import PartitionedStore
-from resourcekit.data_layers.sql.partitions import PART, Layout, PartitionedRoom, Partitions, misfit
 from resourcekit.data_layers.sql.plans import Compiler
+from resourcekit.data_layers.sql.postgresql.partitions import PART, Layout, PartitionedRoom, Partitions, misfit
 from resourcekit.data_layers.sql.repo import Repo
 from resourcekit.data_layers.sql.store import SQLStore
 from resourcekit.data_layers.unstorable import Unstorable

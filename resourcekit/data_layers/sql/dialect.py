@@ -1,6 +1,6 @@
 """The room of a dialect: everything in which databases differ, as one small class each. It knows no resource.
 
-The rest of this folder is written once, against this class; adding a database means adding one file like ``sqlite``.
+The rest of this folder is written once, against this class; adding a database means adding one room like ``sqlite``.
 """
 
 from __future__ import annotations

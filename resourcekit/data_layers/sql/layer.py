@@ -8,7 +8,7 @@ import attrs
 
 from resourcekit.data_layers.base import Capability, DataLayer, Store
 from resourcekit.data_layers.sql.binding import lease_store, make_store
-from resourcekit.data_layers.sql.partitions import Partitions
+from resourcekit.data_layers.sql.postgresql.partitions import Partitions
 from resourcekit.data_layers.sql.repo import Repo, repo_for
 from resourcekit.data_layers.sql.store import CAPABILITIES
 from resourcekit.dsl.option import option

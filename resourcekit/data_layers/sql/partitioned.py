@@ -14,8 +14,8 @@ from resourcekit.data_layers.sql.calls import level_of
 from resourcekit.data_layers.sql.columns import encode_moment
 from resourcekit.data_layers.sql.link import Link
 from resourcekit.data_layers.sql.pages import PageRanges
-from resourcekit.data_layers.sql.partitions import REST, Layout, brief
 from resourcekit.data_layers.sql.plans import Compiler, SQLPlan
+from resourcekit.data_layers.sql.postgresql.partitions import REST, Layout, brief
 from resourcekit.data_layers.sql.repo import Repo
 from resourcekit.data_layers.sql.store import SQLStore
 from resourcekit.data_layers.sql.sweep import sweep

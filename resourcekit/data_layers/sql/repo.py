@@ -20,9 +20,9 @@ from sqlalchemy.pool import NullPool
 from resourcekit.data_layers.sql.async_pool import LoopPools
 from resourcekit.data_layers.sql.dialect import Room
 from resourcekit.data_layers.sql.mariadb import MariaRoom
-from resourcekit.data_layers.sql.partitions import PART, is_partition
 from resourcekit.data_layers.sql.pool import SharedPool, SyncPool, ThreadPool
 from resourcekit.data_layers.sql.postgresql import PostgresRoom
+from resourcekit.data_layers.sql.postgresql.partitions import PART, is_partition
 from resourcekit.data_layers.sql.quiet import hush
 from resourcekit.data_layers.sql.sqlite import SQLiteRoom
 from resourcekit.errors import DeclarationError, InvalidArgument

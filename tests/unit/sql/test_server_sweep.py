@@ -242,7 +242,7 @@ class TestPages:
     def test_a_partitioned_table_is_swept_part_by_part(self, database, repo, declare, size):
         """As somebody's own migration made it, with parts in parts: each in ranges of its own pages, none of them forgotten."""
         note = declare(repo, storage=False)
-        columns = 'key text COLLATE "C", text text COLLATE "C", number bigint NOT NULL'
+        columns = 'key text COLLATE "C", text text COLLATE "C", number bigint NOT NULL, body text COLLATE "C"'
         database.run(f"CREATE TABLE notes ({columns}, PRIMARY KEY (key)) PARTITION BY RANGE (key)")
         database.run("CREATE TABLE \"b % part\" PARTITION OF notes FOR VALUES FROM (MINVALUE) TO ('00700')")
         database.run("CREATE TABLE a_part PARTITION OF notes FOR VALUES FROM ('00700') TO (MAXVALUE) PARTITION BY HASH (key)")

@@ -23,7 +23,7 @@ from resourcekit.data_layers.sql import work
 from resourcekit.data_layers.sql.columns import MOMENT, encode_moment
 from resourcekit.data_layers.sql.dialect import Conflict, Element
 from resourcekit.data_layers.sql.link import Link
-from resourcekit.data_layers.sql.postgresql import PostgresRoom
+from resourcekit.data_layers.sql.postgresql.room import PostgresRoom
 from resourcekit.data_layers.sql.trouble import TroubleKind
 from resourcekit.dsl.option import Options, option
 from resourcekit.flow.clock import utc_now

@@ -1,7 +1,7 @@
 """The room of MariaDB, through PyMySQL and asyncmy. It knows no resource.
 
 Text has the collation utf8mb4_nopad_bin: code points are compared, and a space at the end counts. What an upsert did is
-told by a variable of the session (see ``mariadb_upserts``), because the count of rows does not tell.
+told by a variable of the session (see ``upserts``), because the count of rows does not tell.
 """
 
 from __future__ import annotations
@@ -17,13 +17,11 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 from sqlalchemy.engine import make_url
 
-from resourcekit.data_layers.sql import mariadb_deletes, mariadb_errors
-from resourcekit.data_layers.sql import mariadb_keys as keys
-from resourcekit.data_layers.sql import mariadb_upserts as upserts
-from resourcekit.data_layers.sql import mariadb_waits as waits
 from resourcekit.data_layers.sql.columns import Codec, Form
 from resourcekit.data_layers.sql.dialect import Conflict, CursorReader, Element, Place, Reader, Room, Wire
 from resourcekit.data_layers.sql.liveness import says_nothing, sooner
+from resourcekit.data_layers.sql.mariadb import deletes, keys, upserts, waits
+from resourcekit.data_layers.sql.mariadb import errors as trouble
 from resourcekit.data_layers.sql.trouble import Trouble
 from resourcekit.flow.result import Outcome
 
@@ -200,14 +198,14 @@ class MariaRoom(Room):
             return
         version, timeouts_end = link.fetch("SELECT VERSION(), @@innodb_rollback_on_timeout")[0]
         link.gauge.timeouts_end = timeouts_end == 1
-        if not mariadb_errors.is_supported(version):
-            raise mariadb_errors.too_old()
+        if not trouble.is_supported(version):
+            raise trouble.too_old()
         link.run(
             f"SET SESSION sql_mode = '{_MODE}', {upserts.MARK} = 0, collation_connection = {_COLLATION}, autocommit = 1, "
             f"max_statement_time = {_bound(patience)}"
         )
         link.run("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
-        link.gauge.kept = says_nothing(mariadb_errors.socket_of(link.raw, is_async=is_async))
+        link.gauge.kept = says_nothing(trouble.socket_of(link.raw, is_async=is_async))
 
     def leave(self, link: Wire) -> None:
         """See Room."""
@@ -241,7 +239,7 @@ class MariaRoom(Room):
 
     def is_broken(self, link: Wire) -> bool:
         """See Room."""
-        return not (link.raw.open if link.raw is link.dbapi else mariadb_errors.is_alive(link.raw))
+        return not (link.raw.open if link.raw is link.dbapi else trouble.is_alive(link.raw))
 
     def is_fresh(self, link: Wire) -> bool:
         """See Room."""
@@ -260,7 +258,7 @@ class MariaRoom(Room):
 
     def failed(self, link: Wire, error: Exception) -> None:
         """See Room; a deadlock takes the whole transaction along, most other errors only their statement."""
-        if mariadb_errors.ends_transaction(error, timeouts_end=link.gauge.timeouts_end):
+        if trouble.ends_transaction(error, timeouts_end=link.gauge.timeouts_end):
             link.gauge.in_transaction = False
 
     # Storage
@@ -307,7 +305,7 @@ class MariaRoom(Room):
 
     def unsafe_settings(self, link: Wire, table: sa.Table) -> list[tuple[str, str, str]]:
         """See Room."""
-        return mariadb_errors.unsafe_settings(link, table)
+        return trouble.unsafe_settings(link, table)
 
     @contextmanager
     def batch(self, link: Wire, *, waits: bool) -> Generator[None]:
@@ -322,7 +320,7 @@ class MariaRoom(Room):
 
     def delete_unlocked(self, table: sa.Table, found: sa.Select[Any]) -> Any:
         """See Room."""
-        return mariadb_deletes.DeleteFound(table, found)
+        return deletes.DeleteFound(table, found)
 
     def clock(self) -> str:
         """See Room."""
@@ -330,7 +328,7 @@ class MariaRoom(Room):
 
     def explain(self, error: Exception, table: sa.Table | None) -> Trouble:
         """See Room."""
-        return mariadb_errors.explain(error, table)
+        return trouble.explain(error, table)
 
 
 class _Unbuffered(CursorReader):

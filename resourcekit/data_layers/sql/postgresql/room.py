@@ -18,11 +18,11 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import make_url
 from sqlalchemy.util import await_only
 
-from resourcekit.data_layers.sql import postgresql_errors
 from resourcekit.data_layers.sql.columns import Form
 from resourcekit.data_layers.sql.dialect import Conflict, Element, Place, Reader, Room, Wire
 from resourcekit.data_layers.sql.link import Gauge
 from resourcekit.data_layers.sql.liveness import says_nothing, sooner
+from resourcekit.data_layers.sql.postgresql import errors as trouble
 from resourcekit.data_layers.sql.trouble import TooLate, Trouble
 from resourcekit.flow.result import Outcome
 
@@ -189,7 +189,7 @@ class PostgresRoom(Room):
             return
         if link.raw.info.server_version < _OLDEST:
             msg = "PostgreSQL 14 or later is needed"
-            raise postgresql_errors.too_old(msg)
+            raise trouble.too_old(msg)
         gauge.kept = says_nothing(link.raw.pgconn.socket)
         link.fetch(_SETTINGS, (str(_milliseconds(patience)),))
         try:  # so that a statement whose caller has gone ends soon; some systems cannot do it
@@ -299,7 +299,7 @@ class PostgresRoom(Room):
 
     def unsafe_settings(self, link: Wire, table: sa.Table) -> list[tuple[str, str, str]]:
         """See Room."""
-        return postgresql_errors.unsafe_settings(link, self._named(table))
+        return trouble.unsafe_settings(link, self._named(table))
 
     @contextmanager
     def batch(self, link: Wire, *, waits: bool) -> Generator[None]:
@@ -320,7 +320,7 @@ class PostgresRoom(Room):
 
     def explain(self, error: Exception, table: sa.Table | None) -> Trouble:
         """See Room."""
-        return postgresql_errors.explain(error, table)
+        return trouble.explain(error, table)
 
 
 class _Portal:
