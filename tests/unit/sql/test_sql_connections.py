@@ -166,7 +166,8 @@ def test_cancelled_calls_leave_the_pool_clean(repo, declare, turns):
 
     before, kept = asyncio.run(work())
 
-    assert before + 1 == query(note).one().number
+    # At least: a server may come to the end of a call that was cancelled while it worked on it.
+    assert before < query(note).one().number
     assert 1 <= kept <= 8
 
 
