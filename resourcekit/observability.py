@@ -21,7 +21,7 @@ value of a record, a key or a token (P9).
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Generator, Iterable, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from functools import wraps
 from typing import TYPE_CHECKING, Any
@@ -121,7 +121,7 @@ class _Spans:
         self._tracer = tracer
 
     @contextmanager
-    def span(self, name: str, labels: Mapping[str, str]) -> Iterator[None]:
+    def span(self, name: str, labels: Mapping[str, str]) -> Generator[None]:
         """See Watcher."""
         with _current(self._tracer, name, **{f"resourcekit.{label}": text for label, text in labels.items()}) as span:
             try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager
 from typing import Literal, Protocol
 
@@ -116,7 +116,7 @@ def watched() -> bool:
 
 
 @contextlib.contextmanager
-def span(name: str, **labels: str) -> Iterator[None]:
+def span(name: str, **labels: str) -> Generator[None]:
     """Surround a piece of work with a span of each watcher."""
     with contextlib.ExitStack() as stack:
         for watcher in _watchers:

@@ -83,9 +83,10 @@ def json_encoder(value_type: ValueType) -> Callable[[Any], str]:
     def encode(value: Any) -> str:
         if value is None:
             raise NoneGiven
-        text = None
+        plain, text = value, None
         try:
-            plain = _walk(value, value_type, _INTO) if typed else value
+            if typed:
+                plain = _walk(value, value_type, _INTO)
             _check(plain)
             text = _dump(plain)
         except (TypeError, ValueError, AttributeError, RecursionError, OverflowError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -88,7 +88,7 @@ def _sweep(resource: Any, stopped_by: Callable[[], str]) -> ExpungeResult:
 
 
 @contextmanager
-def _told_to_stop() -> Iterator[Callable[[], str]]:
+def _told_to_stop() -> Generator[Callable[[], str]]:
     """Let the first signal be heard between two batches; yields a function that returns its name, ``""`` before it comes."""
     heard: list[str] = []
 

@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy import event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -164,9 +165,9 @@ class Repo:
             room.bound_waits(raw, self.seconds)  # SQLAlchemy asks a server about itself while all others wait for that
             return raw
 
-        sa.event.listen(engine, "do_connect", connect)
+        event.listen(engine, "do_connect", connect)
         # A migration that runs on this engine may take its time.
-        sa.event.listen(engine, "connect", lambda raw, _: room.bound_waits(raw, None))
+        event.listen(engine, "connect", lambda raw, _: room.bound_waits(raw, None))
         return engine
 
     def forget(self) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
@@ -110,7 +110,7 @@ def _quoted(table: sa.Table, ending: str) -> Any:
 
 
 @contextmanager
-def brief(link: Link) -> Iterator[None]:
+def brief(link: Link) -> Generator[None]:
     """Inside of a transaction: do not wait long for others, and so keep nobody waiting for long."""
     link.run(f"SET LOCAL lock_timeout = {_WAIT}")
     yield
