@@ -34,11 +34,8 @@ _KINDS = {
 }
 _CLASSES = {"22": TroubleKind.UNSTORABLE, "23": TroubleKind.UNSTORABLE, "08": TroubleKind.LOST}
 _ENDED = frozenset({"57P01", "57P02", "57P04", "57P05", "25P03", "25P04"})
-"""The connection was ended. Where a backend says so between two steps of its work, what it had not committed is taken back;
-where something between us and the server says it, or a backend in a hurry, nobody knows."""
-
-_IN_ORDER = "ProcessInterrupts"
-"""The function of the server in which a backend ends in order."""
+"""The connection was ended. A backend may say so after it has committed, instead of saying that it has; so whoever sent what
+commits does not know."""
 
 _CACHED = "RevalidateCachedQuery"
 """The function of the server that refuses a prepared statement whose table was migrated."""
@@ -89,7 +86,7 @@ def explain(error: Exception, table: sa.Table | None) -> Trouble:
         return _without_state(error)
     function = error.diag.source_function if isinstance(error, psycopg.Error) else ""
     if state in _ENDED:
-        return Trouble(TroubleKind.ENDED if function == _IN_ORDER else TroubleKind.LOST, hint=_HINTS.get(state, ""))
+        return Trouble(TroubleKind.LOST, hint=_HINTS.get(state, ""))
     if function == _CACHED:
         return Trouble(TroubleKind.UNFIT, hint="Its tables were migrated meanwhile.")
     kind = _KINDS.get(state) or _CLASSES.get(state[:2]) or TroubleKind.DOWN
