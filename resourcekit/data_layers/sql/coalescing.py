@@ -19,7 +19,6 @@ import sqlalchemy as sa
 
 from resourcekit.data_layers.base import Aggregate, Params, Select
 from resourcekit.data_layers.by_key import ByKey, by_key
-from resourcekit.data_layers.sql.async_pool import LoopPool
 from resourcekit.data_layers.sql.calls import bounded
 from resourcekit.data_layers.sql.columns import Form
 from resourcekit.data_layers.sql.expressions import Bind, Builder
@@ -36,8 +35,8 @@ __all__ = ["Question", "question_of"]
 _KEYS = "resourcekit keys"
 """Name of the parameter that holds keys; no parameter of the engine's has such a name."""
 
-_MOST = 128
-"""Calls that are answered by one statement."""
+_LEAST, _MOST = 24, 128
+"""Calls that are worth a statement of their own while another one is free to be sent, and that one statement answers."""
 
 _AT_ONCE = 2
 """Statements of one question that are on their way at once: while the database works on one, the next is prepared."""
@@ -120,7 +119,7 @@ class Question:
     def __init__(self, many: _Many, asked: ByKey, place: int, encode: Callable[[Any], Any], read: Read, seconds: float) -> None:
         self._many, self._params, self._place, self._encode = many, asked.params, place, encode
         self._read, self._seconds = read, seconds
-        self._askers: weakref.WeakKeyDictionary[LoopPool, _Asker] = weakref.WeakKeyDictionary()
+        self._askers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Asker] = weakref.WeakKeyDictionary()
 
     def keys(self, params: Params) -> Keys | None:
         """Return the keys that a call asks for; ``None`` where one cannot be kept."""
@@ -129,12 +128,13 @@ class Question:
         except (NoneGiven, Unstorable):
             return None
 
-    def ask(self, pool: LoopPool, keys: Keys) -> asyncio.Future[list[Any]]:
+    def ask(self, keys: Keys) -> asyncio.Future[list[Any]]:
         """Return what will hold the stored rows of these keys."""
-        asker = self._askers.get(pool)
+        loop = asyncio.get_running_loop()
+        asker = self._askers.get(loop)
         if asker is None:
-            asker = self._askers[pool] = _Asker(self)
-        return asker.ask(keys)
+            asker = self._askers[loop] = _Asker(self)
+        return asker.ask(loop, keys)
 
     async def answer(self, keys: Keys, seconds: float) -> dict[Any, Any]:
         """Return the stored rows of many keys, by the stored form of the key, in one statement."""
@@ -143,11 +143,11 @@ class Question:
             rows = await self._read(Link.fetch, sql, values, writes=False)
         return {row[self._place]: row for row in rows}
 
-    async def ask_within(self, seconds: float, pool: LoopPool, keys: Keys) -> list[Any]:
+    async def ask_within(self, seconds: float, keys: Keys) -> list[Any]:
         """Do the same for a call that has a deadline of its own. Raises Timeout."""
 
         async def answer() -> list[Any]:
-            return await self.ask(pool, keys)
+            return await self.ask(keys)
 
         return await bounded(seconds, answer)
 
@@ -168,27 +168,37 @@ class _Asker:
         self._question, self._busy, self._is_called = question, 0, False
         self._waiting: list[_Asked] = []
 
-    def ask(self, keys: Keys) -> asyncio.Future[list[Any]]:
+    def ask(self, loop: asyncio.AbstractEventLoop, keys: Keys) -> asyncio.Future[list[Any]]:
         """See Question."""
-        loop = asyncio.get_running_loop()
         future: asyncio.Future[list[Any]] = loop.create_future()
         self._waiting.append((future, keys, time.monotonic()))
         if not self._is_called and self._busy < _AT_ONCE:
-            self._busy, self._is_called = self._busy + 1, True
-            # It begins after all tasks that can run now have asked; with nothing of the caller's own around it.
-            task = loop.create_task(self._go_on(), context=Context())
-            _ending.add(task)
-            task.add_done_callback(_ending.discard)
+            self._call(loop)
         return future
+
+    def _call(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Let one more statement be sent, after all tasks that can run now have asked; nothing of a caller's is around it."""
+        self._busy, self._is_called = self._busy + 1, True
+        task = loop.create_task(self._go_on(), context=Context())
+        _ending.add(task)
+        task.add_done_callback(_ending.discard)
 
     async def _go_on(self) -> None:
         self._is_called = False
         try:
             while self._waiting:
-                waiting, self._waiting = self._waiting[:_MOST], self._waiting[_MOST:]
+                share = self._share()
+                waiting, self._waiting = self._waiting[:share], self._waiting[share:]
+                if self._waiting and not self._is_called and self._busy < _AT_ONCE:
+                    self._call(asyncio.get_running_loop())
                 await self._answer(waiting)
         finally:
             self._busy -= 1
+
+    def _share(self) -> int:
+        """Return how many calls to answer now: a part, where another statement can be on its way meanwhile."""
+        free = _AT_ONCE - self._busy + 1
+        return min(_MOST, max(_LEAST, -(-len(self._waiting) // free)))
 
     async def _answer(self, waiting: list[_Asked]) -> None:
         together: Keys = {}

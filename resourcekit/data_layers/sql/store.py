@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -77,10 +77,10 @@ class SQLStore(Store):
     async def select(self, plan: Plan, params: Params) -> Sequence[Row]:
         """See the port."""
         assert isinstance(plan, SQLPlan)
+        if colour.get() is not Colour.SYNC and (asked := self._asked_together(plan, params)) is not None:
+            return plan.statement.rows(await asked)
         statement, values = plan.prepared(params)
-        if colour.get() is Colour.SYNC:
-            return statement.rows(self._now(Link.fetch, statement.sql, values, writes=False))
-        return statement.rows(await self._fetch_soon(plan, params, statement.sql, values))
+        return statement.rows(await self.do(Link.fetch, statement.sql, values, writes=False))
 
     def stream(self, plan: Plan, params: Params) -> AsyncIterator[Row]:
         """See the port."""
@@ -92,8 +92,13 @@ class SQLStore(Store):
         """See the port."""
         assert isinstance(plan, SQLPlan)
         assert isinstance(plan.operation, Aggregate)
-        statement, values = plan.prepared(params)
-        if colour.get() is Colour.SYNC:
+        if colour.get() is not Colour.SYNC:
+            if (asked := self._asked_together(plan, params)) is not None:
+                return bool(await asked)
+            statement, values = plan.prepared(params)
+            found = await self._soon(Link.fetch, statement.sql, values, writes=False)
+        else:
+            statement, values = plan.prepared(params)
             raised, found = None, []
             try:
                 found = perform(self.repo, Link.fetch, (statement.sql, values), False)
@@ -101,26 +106,22 @@ class SQLStore(Store):
                 raised = self._placed(error)
             if raised is not None:
                 raise raised  # see ``_now``
-        else:
-            found = await self._fetch_soon(plan, params, statement.sql, values)
         if plan.operation.kind == "exists":
             return bool(found)
         return _figure(statement.rows(found))
 
-    async def _fetch_soon(self, plan: SQLPlan, params: Params, sql: str, values: Sequence[Any]) -> list[Any]:
-        """Return rows in a task: what is asked for by key, together with what other tasks ask for."""
+    def _asked_together(self, plan: SQLPlan, params: Params) -> Awaitable[list[Any]] | None:
+        """Ask for what a task wants by key together with what other tasks want; ``None`` where it has to ask alone."""
         if plan.question is ...:
             plan.question = question_of(plan, self._soon, self.repo.seconds)
         question: Question | None = plan.question
         if question is None or level_of(self.repo) is not None or (keys := question.keys(params)) is None:
-            return await self._soon(Link.fetch, sql, values, writes=False)
-        pool = self.repo.async_pools.here()
+            return None
         if ambient_context().ends_at is None:
-            return await question.ask(pool, keys)
+            return question.ask(keys)
         seconds = seconds_left(self.repo)
-        if seconds > self.repo.seconds:  # others would be told to wait no longer than that
-            return await self._soon(Link.fetch, sql, values, writes=False)
-        return await question.ask_within(seconds, pool, keys)
+        # One that waits longer than others would be told to wait no longer than they do.
+        return None if seconds > self.repo.seconds else question.ask_within(seconds, keys)
 
     # Writing
 
