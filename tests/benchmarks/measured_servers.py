@@ -12,9 +12,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import peers
+import sqlalchemy as sa
 from interleaving import Race
 from plan import Run
 from report import Line
+from sqlalchemy.engine import make_url
 
 from resourcekit import Domain
 from resourcekit.data_layers import SQL, Redis
@@ -53,7 +55,6 @@ def _asked(rows: int) -> list[str]:
 def _table_on_postgresql(rows: int) -> Iterator[tuple[str, Any]]:
     """Give a database with a token resource of so many revoked tokens; it is removed afterwards."""
     import psycopg
-    from sqlalchemy.engine import make_url
 
     server, name = server_url("postgresql"), f"resourcekit_benchmark_{secrets.token_hex(4)}"
     run_sql(server, f"CREATE DATABASE {name}")
@@ -98,9 +99,22 @@ def postgresql(run: Run) -> Iterable[Line]:
         yield Line.of(what, race.ratio("jti_revoked", "psycopg"), budget=1.5, aim=1.15)
         for name, microseconds in race.microseconds().items():
             yield Line(f"one call: {name}", microseconds, "us")
-        race = Race({"revoke": lambda number: token.revoke(texts[number % 2_000]), "by hand": write}, run.sizes.pace)
-        what = "revoke(token), PostgreSQL / an upsert by hand, psycopg prepared, kept connection"
-        yield Line.of(what, race.ratio("revoke", "by hand"), budget=1.5)
+        engine = sa.create_engine(make_url(url).set(drivername="postgresql+psycopg"))
+        built = sa.text(_upsert().replace("%s", ":v{}").format(*range(6)))
+
+        def write_in_begin(number: int) -> None:
+            jti, subject, expires_at = values[number % 2_000]
+            now = round(time.time() * 1e6)
+            given = (f"{jti}b{number // 2_000}", subject, expires_at, now, now, now)
+            with engine.begin() as connection:
+                connection.execute(built, {f"v{place}": value for place, value in enumerate(given)})
+
+        sides = {"revoke": lambda number: token.revoke(texts[number % 2_000]), "begin": write_in_begin, "bare": write}
+        race = Race(sides, run.sizes.pace)
+        what = "revoke(token), PostgreSQL / an upsert by hand"
+        yield Line.of(f"{what} in engine.begin()", race.ratio("revoke", "begin"), budget=1.5)
+        yield Line.of(f"{what}, psycopg prepared, kept connection, which commits alone", race.ratio("revoke", "bare"))
+        engine.dispose()
 
 
 def _upsert() -> str:
