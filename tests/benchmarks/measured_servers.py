@@ -78,19 +78,11 @@ def postgresql(run: Run) -> Iterable[Line]:
 
     rows = run.sizes.rows
     with _table_on_postgresql(rows) as (url, token), psycopg.connect(url, autocommit=True, prepare_threshold=0) as bare:
-        asked = _asked(rows)
-        find, upsert = "SELECT revoked_at FROM tokens WHERE jti = %s", _upsert()
-        texts = [peers.a_token(jti=secrets.token_hex(16)) for _ in range(2_000)]
-        values = [(secrets.token_hex(16), "alice@example.com", 2_000_000_000_000_000) for _ in range(2_000)]
+        asked, find = _asked(rows), "SELECT revoked_at FROM tokens WHERE jti = %s"
 
         def found(number: int) -> bool:
             row = bare.execute(find, (asked[number % len(asked)],)).fetchone()
             return row is not None and row[0] is not None
-
-        def write(number: int) -> None:
-            jti, subject, expires_at = values[number % 2_000]
-            now = round(time.time() * 1e6)
-            bare.execute(upsert, (f"{jti}{number // 2_000}", subject, expires_at, now, now, now))
 
         sides: dict[str, Any] = {"jti_revoked": lambda number: token.jti_revoked(asked[number % len(asked)]), "psycopg": found}
         assert [sides["jti_revoked"](number) for number in range(4)] == [found(number) for number in range(4)]
@@ -99,22 +91,33 @@ def postgresql(run: Run) -> Iterable[Line]:
         yield Line.of(what, race.ratio("jti_revoked", "psycopg"), budget=1.5, aim=1.15)
         for name, microseconds in race.microseconds().items():
             yield Line(f"one call: {name}", microseconds, "us")
-        engine = sa.create_engine(make_url(url).set(drivername="postgresql+psycopg"))
-        built = sa.text(_upsert().replace("%s", ":v{}").format(*range(6)))
+        yield from _revocations(run, url, token, bare)
 
-        def write_in_begin(number: int) -> None:
-            jti, subject, expires_at = values[number % 2_000]
-            now = round(time.time() * 1e6)
-            given = (f"{jti}b{number // 2_000}", subject, expires_at, now, now, now)
-            with engine.begin() as connection:
-                connection.execute(built, {f"v{place}": value for place, value in enumerate(given)})
 
-        sides = {"revoke": lambda number: token.revoke(texts[number % 2_000]), "begin": write_in_begin, "bare": write}
-        race = Race(sides, run.sizes.pace)
-        what = "revoke(token), PostgreSQL / an upsert by hand"
-        yield Line.of(f"{what} in engine.begin()", race.ratio("revoke", "begin"), budget=1.5)
-        yield Line.of(f"{what}, psycopg prepared, kept connection, which commits alone", race.ratio("revoke", "bare"))
-        engine.dispose()
+def _revocations(run: Run, url: str, token: Any, bare: Any) -> Iterable[Line]:
+    engine = sa.create_engine(make_url(url).set(drivername="postgresql+psycopg"))
+    upsert = _upsert()
+    built = sa.text(upsert.replace("%s", ":v{}").format(*range(6)))
+    texts = [peers.a_token(jti=secrets.token_hex(16)) for _ in range(2_000)]
+
+    def values() -> tuple[object, ...]:
+        now = round(time.time() * 1e6)
+        return secrets.token_hex(16), "alice@example.com", 2_000_000_000_000_000, now, now, now
+
+    def write_in_begin(_: int) -> None:
+        with engine.begin() as connection:
+            connection.execute(built, {f"v{place}": value for place, value in enumerate(values())})
+
+    sides = {
+        "revoke": lambda number: token.revoke(texts[number % 2_000]),
+        "begin": write_in_begin,
+        "bare": lambda _: bare.execute(upsert, values()),
+    }
+    race = Race(sides, run.sizes.pace)
+    what = "revoke(token), PostgreSQL / an upsert by hand"
+    yield Line.of(f"{what} in engine.begin()", race.ratio("revoke", "begin"), budget=1.5)
+    yield Line.of(f"{what}, psycopg prepared, kept connection, which commits alone", race.ratio("revoke", "bare"))
+    engine.dispose()
 
 
 def _upsert() -> str:
