@@ -178,6 +178,8 @@ def _datetime(kind: ValueType) -> Cast:
     inner = _parsed(kind, dt.datetime.fromisoformat, "a date and time")
 
     def cast(value: Any) -> dt.datetime:
+        if type(value) is dt.datetime and value.tzinfo is dt.UTC:
+            return value
         moment: dt.datetime = inner(value)
         if moment.utcoffset() is None:
             msg = "must have a time zone"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from resourcekit.data_layers.base import Insert, OnConflict, Select, UnsupportedExpression
+from resourcekit.data_layers.base import Insert, OnConflict, Plan, Select, UnsupportedExpression
 from resourcekit.declarations.action import CreateAction, Upsert
 from resourcekit.declarations.attribute import Attribute
 from resourcekit.dsl.sentinel import MISSING
@@ -19,7 +19,7 @@ from resourcekit.errors import FieldFinding, Invalid, InvalidArgument
 from resourcekit.flow.changeset import Changeset
 from resourcekit.flow.clock import utc_now
 from resourcekit.flow.context import Context
-from resourcekit.flow.expression import Compare, Existing, Expression, Field, Incoming, Now, Param, Value, all_of
+from resourcekit.flow.expression import Compare, Existing, Expression, Field, Incoming, Now, Param, all_of
 from resourcekit.flow.result import Outcome
 from resourcekit.flow.rewriting import with_fields
 from resourcekit.flow.shape import Shaper
@@ -42,6 +42,11 @@ class CreateRunner:
             name: _default_of(attribute)
             for name, attribute in info.attributes.items()
             if attribute.default is not MISSING or attribute.default_factory is not None
+        }
+        self._touches = {
+            name: (f"touched{position}", attribute.update_default_factory)
+            for position, (name, attribute) in enumerate(info.attributes.items())
+            if attribute.update_default_factory is not None
         }
         self._validations = [as_validation(validation) for validation in action.validations]
         self.notifiers = (*_listed(info.options.get("notifiers")), *action.notifiers)
@@ -98,8 +103,9 @@ class CreateRunner:
                 row[name] = cast(utc_now() if isinstance(value, Now) else value)
             except CastError as error:
                 findings.append(error.finding(name))
-        unknown = set(values) - set(self._attributes)
-        findings.extend(FieldFinding(name, "is no attribute; a change sets it") for name in sorted(unknown))
+        if not values.keys() <= self._attributes.keys():
+            unknown = sorted(values.keys() - self._attributes.keys())
+            findings.extend(FieldFinding(name, "is no attribute; a change sets it") for name in unknown)
         if findings:
             raise self._invalid(findings)
         return row
@@ -119,11 +125,19 @@ class CreateRunner:
             return await self._existing(row)
         return self.runtime.record(result.rows[0])
 
-    def plan(self, changeset: Changeset) -> Any:
+    def plan(self, changeset: Changeset) -> tuple[Plan, dict[str, Any]]:
         """Return the plan of the insert and the parameters of its conflict clause."""
         upsert = self.action.upsert
         if upsert is None:
             return self.runtime.plan("insert", lambda: Insert(self.runtime.fields)), {}
+        if changeset.atomics:
+            plan, params = self._planned(upsert, changeset)
+        else:  # nothing but the names of what came decides
+            plan, params = self.runtime.keep((self, frozenset(changeset.values)), self._planned, upsert, changeset)
+        return plan, {**params, **{param: touch() for param, touch in self._touches.values()}}
+
+    def _planned(self, upsert: Upsert, changeset: Changeset) -> tuple[Plan, dict[str, Any]]:
+        """Return the plan and the parameters of a changeset, all but what is touched at each call."""
         shaper = Shaper()
         target = self._target(upsert)
         came = self._given(changeset, target)
@@ -151,11 +165,7 @@ class CreateRunner:
     def _given(self, changeset: Changeset, target: tuple[str, ...]) -> dict[str, Expression]:
         """Return what is written to a record that is there: what came, and what is computed, from the stored record."""
         stored = {name: Existing(name) for name in self._attributes}
-        touched = {
-            name: Value(attribute.update_default_factory())
-            for name, attribute in self._attributes.items()
-            if attribute.update_default_factory is not None
-        }
+        touched = {name: Param(param) for name, (param, _) in self._touches.items()}
         came = {name: Incoming(name) for name in changeset.values}
         computed = {
             name: with_fields(self.runtime.conditions.assigned(name, expression), stored)
