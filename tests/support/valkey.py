@@ -79,6 +79,7 @@ class Valkey:
         self.port = _free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self._process: subprocess.Popen[bytes] | None = None
+        self._client = redis.Redis(port=self.port, protocol=2)
 
     def start(self) -> Valkey:
         """Start it and wait until it answers; twice is fine, with the same port and files."""
@@ -99,8 +100,8 @@ class Valkey:
                 return self
 
     def client(self) -> redis.Redis:
-        """Return a client of the test's own."""
-        return redis.Redis(port=self.port, protocol=2)
+        """Return the client of the tests; it is closed with the server, and connects again to one that was started again."""
+        return self._client
 
     def kill(self) -> None:
         """End it without a chance to tidy up."""
@@ -121,6 +122,7 @@ class Valkey:
         self._process.send_signal(signal.SIGCONT)
 
     def _end(self, how: signal.Signals) -> None:
+        self._client.close()
         if self._process is not None:
             self._process.send_signal(how)
             self._process.send_signal(signal.SIGCONT)

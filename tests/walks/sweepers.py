@@ -34,14 +34,20 @@ SLOTS = 10
 
 
 def declare(place: Place, **options: Any) -> Any:
-    """Declare the token resource that all processes share."""
+    """Declare the token resource that all processes share, and make its storage."""
+    token = declared(place, **options)
+    token.__kept__.create_storage()
+    return token
+
+
+def declared(place: Place, **options: Any) -> Any:
+    """Declare it, and ask the store for nothing: whoever meets with an accident there would end before its work begins."""
     domain = Domain("sweepers")
     options = {"jwt": JWT(SECRET), "clock_skew": timedelta(0), **options}
 
     class Token(TokenRecord, domain=domain, data_layer=place.layer(), extensions=[TokenResource(**options)]):
         """Tokens that are swept."""
 
-    domain.create_storage()
     Token.__kept__ = domain  # type: ignore[attr-defined]  # the registry holds it weakly
     return Token
 
@@ -123,7 +129,7 @@ def sweep(token: Any, size: int, line: Line) -> None:
 
 def work(line: Line, place: Place) -> None:
     """Declare, say so, and do what the line says, as a process of its own."""
-    token = declare(place)
+    token = declared(place)
     line.tell("ready")
     word, _, rest = next(line.lines(), "").partition(" ")
     match word:
