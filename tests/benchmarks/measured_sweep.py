@@ -89,7 +89,8 @@ def _against_django(ground: Ground, *, at_least: float) -> Iterator[Line]:
 
 def _quiet(ground: Ground, side: str) -> dict[str, Any]:
     with ground.ours() if side == "ours" else ground.theirs() as url:
-        return _run(side, url, ground.run.sizes.expired)
+        process = subprocess.Popen(**command(side, url), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        return _found(process, side, ground.run.sizes.expired)
 
 
 def _felt(ground: Ground, side: str) -> tuple[list[float], list[float], dict[str, Any]]:
@@ -99,24 +100,35 @@ def _felt(ground: Ground, side: str) -> tuple[list[float], list[float], dict[str
     """
     with (
         ground.ours() as url,
-        subprocess.Popen(**command(side, url), stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process,
+        _begun(side, url) as others,
+        _begun("ours", url) as sweep,
     ):
-        assert process.stdout is not None
-        assert process.stdin is not None
-        assert process.stdout.readline() == "ready\n"
         ground.settle(url)
         time.sleep(ground.run.sizes.idle)
-        process.stdin.write("the sweep begins\n")
-        process.stdin.flush()
-        swept = _run("ours", url, ground.run.sizes.expired)
-        process.stdin.close()
-        idle, busy = map(sorted, json.loads(process.stdout.read()))
+        _tell(others, "the sweep begins")
+        _tell(sweep, "begin")
+        swept = _found(sweep, "ours", ground.run.sizes.expired)
+        idle, busy = map(sorted, json.loads(others.communicate()[0]))
     return idle, busy, swept
 
 
-def _run(side: str, url: str, expired: int) -> dict[str, Any]:
-    done = subprocess.run(**command(side, url), check=True, stdout=subprocess.PIPE)
-    found: dict[str, Any] = json.loads(done.stdout)
+def _begun(side: str, url: str) -> subprocess.Popen[str]:
+    """Start a side that says when it is ready, and return it."""
+    process = subprocess.Popen(**command(side, url), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+def _tell(process: subprocess.Popen[str], line: str) -> None:
+    assert process.stdin is not None
+    process.stdin.write(f"{line}\n")
+    process.stdin.flush()
+
+
+def _found(process: subprocess.Popen[str], side: str, expired: int) -> dict[str, Any]:
+    """Return what a sweep says of itself; its standard input is closed, at which one that waits for a line begins."""
+    found: dict[str, Any] = json.loads(process.communicate()[0].splitlines()[-1])
     if found["removed"] != expired:
         msg = f"{side} removed {found['removed']} rows of {expired}"
         raise AssertionError(msg)

@@ -17,8 +17,7 @@ import pytest
 from resourcekit import plugins as plugin_room
 from resourcekit.data_layers import SQL, Memory, Redis
 from resourcekit.data_layers.memory import surroundings
-from resourcekit.data_layers.sql import sqlite as sqlite_room
-from resourcekit.data_layers.sql.sqlite import file_system
+from resourcekit.data_layers.sql.sqlite import files
 from resourcekit.data_layers.sql.store import SQLStore
 from resourcekit.doctor import doctor
 from resourcekit.engine.drive import drive
@@ -227,8 +226,8 @@ class TestStores:
     def test_a_database_on_a_network_file_system(self, tmp_path, monkeypatch):
         """Seen by the kind of file system; for this test, that of this machine counts as one of several hosts."""
         token = on_sqlite(tmp_path)
-        kind = file_system(str(tmp_path / "setups.db"))
-        monkeypatch.setattr(sqlite_room, "_REMOTE", sqlite_room._REMOTE | {kind})
+        kind = files.file_system(str(tmp_path / "setups.db"))
+        monkeypatch.setattr(files, "_REMOTE", files._REMOTE | {kind})
         (finding,) = doctor(token)
 
         assert "RK113" == finding.id
@@ -252,7 +251,7 @@ class TestStores:
             "/dev/d /srv ext4 rw 0 0\ntmpfs / tmpfs rw 0 0\n"
         )
 
-        assert kind == file_system(file, mounts)
+        assert kind == files.file_system(file, mounts)
 
 
 class TestKeys:

@@ -6,9 +6,7 @@ that they are still as they were, and writes. Where they are not, the statement 
 
 from __future__ import annotations
 
-import asyncio
 import random
-import time
 from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from datetime import UTC, datetime, timedelta
@@ -41,7 +39,8 @@ from resourcekit.data_layers.rows.writes import InsertPlan, UpdatePlan, compile_
 from resourcekit.dsl.finding import Finding
 from resourcekit.errors import DataLayerError, UnsafeStore
 from resourcekit.flow.clock import Clock, current_clock
-from resourcekit.flow.context import Colour, ambient_context, colour
+from resourcekit.flow.context import ambient_context
+from resourcekit.flow.pausing import pause
 from resourcekit.flow.result import WriteResult
 
 __all__ = ["CAPABILITIES", "RedisStore"]
@@ -187,7 +186,7 @@ class RedisStore(Store):
                 await self.commit({self: view}, all_reads=False)
             except Changed:
                 attempt += 1
-                await _pause(attempt, self._server.seconds)
+                await _before_another(attempt, self._server.seconds)
                 continue
             return result
 
@@ -285,13 +284,9 @@ class RedisStore(Store):
         await self._server.close()
 
 
-async def _pause(attempt: int, most: float) -> None:
+async def _before_another(attempt: int, most: float) -> None:
     """Wait a random moment, longer each time, before a statement is run again. Raises Timeout once the deadline is over."""
     left = ambient_context().remaining(most)
     if left <= 0 or attempt > _ATTEMPTS:
         raise too_late()
-    seconds = min(left, random.uniform(0, 0.001 * 2 ** min(attempt, 5)))  # noqa: S311  # no secret
-    if colour.get() is Colour.SYNC:
-        time.sleep(seconds)  # noqa: ASYNC251  # a sync call blocks, and must not suspend
-    else:
-        await asyncio.sleep(seconds)
+    await pause(min(left, random.uniform(0, 0.001 * 2 ** min(attempt, 5))))  # noqa: S311  # no secret

@@ -363,8 +363,12 @@ class Room(ABC):
         """Return a DELETE of those of the rows, found by their keys, that nobody else holds."""
         raise NotImplementedError
 
-    def tidy(self, link: Wire) -> None:  # noqa: B027  # nothing to do, unless a room says otherwise
-        """Do what a sweep owes the database between two batches, without making anybody wait."""
+    def tidy(self, link: Wire, took: float) -> float:
+        """Do what a sweep owes the database between two batches, without making anybody wait.
+
+        Returns for how many seconds the sweep should then leave the database alone. took: seconds of the batch before.
+        """
+        return 0.0
 
     def clock_name(self) -> str:
         """Return the name of a monotonic clock that all who share the database share, for leases; empty where there is none."""

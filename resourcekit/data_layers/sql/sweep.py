@@ -20,6 +20,7 @@ from resourcekit.data_layers.sql.plans import SQLPlan
 from resourcekit.data_layers.sql.shapes import shaped
 from resourcekit.data_layers.sql.statement import Statement
 from resourcekit.data_layers.sql.trouble import TroubleKind
+from resourcekit.flow.pausing import pause
 
 __all__ = ["KeyRanges", "Ranges", "sweep"]
 
@@ -67,10 +68,11 @@ async def sweep(store: _Does, ranges: Ranges, pace: float, size: int | None) -> 
     while True:
         high = await store.do(ranges.end, low, amount, writes=False)
         removed, took = await store.do(_remove, ranges, low, high)
-        await store.do(_tidy, writes=False)
+        rest = await store.do(_tidy, took, writes=False)
         yield removed
         if high is None:
             return
+        await pause(rest)
         low = high
         if size is None:
             amount = int(max(ranges.least, min(ranges.most, amount * min(_GROWTH, pace / max(took, 0.0001)))))
@@ -179,6 +181,6 @@ def _named(name: str, key: tuple[Any, ...] | None) -> dict[str, Any]:
     return {f"resourcekit {name}{position}": value for position, value in enumerate(key or ())}
 
 
-def _tidy(link: Link) -> None:
-    """Keep what the database writes for itself small, without making anybody wait."""
-    link.room.tidy(link)
+def _tidy(link: Link, took: float) -> float:
+    """Do what is due between two batches; return for how long the database is to be left alone."""
+    return link.room.tidy(link, took)

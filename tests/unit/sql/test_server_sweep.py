@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import re
+import secrets
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 
+import psycopg
 import pytest
+from sqlalchemy.engine import make_url
 
 from resourcekit import query
 from resourcekit.data_layers.base import DeleteInBatches
+from resourcekit.data_layers.sql import sweep
 from resourcekit.data_layers.sql.link import Link
 from resourcekit.engine.drive import drive_iterator, in_colour
 from resourcekit.errors import Invalid
 from resourcekit.extending import Field, Param
-from tests.support.databases import connect, scratch
+from tests.support.databases import Database, connect, scratch
 
 
 @pytest.fixture(params=["postgresql", "mariadb"])
@@ -154,8 +159,8 @@ class TestCommits:
         """MariaDB has no such setting for a session."""
         return postgres
 
-    def test_only_the_commits_of_a_sweep_need_not_wait_for_the_disk(self, database, repo, declare):
-        """A trigger writes down what the server was told: off in each batch, on again for what the same connection does next."""
+    def test_only_the_commits_of_a_sweep_wait_for_no_replica(self, database, repo, declare):
+        """A trigger writes down what the server was told: local in each batch, on again for what the same connection does next."""
         note = declare(repo)
         fill(note, 20)
         database.run("CREATE TABLE seen (setting text)")
@@ -165,7 +170,7 @@ class TestCommits:
         for _ in drive_iterator(batches(note, size=5)):
             note.write(key=f"live {query(note).count()}", number=10)
 
-        assert {("off", 20), ("on", 5)} == set(database.run("SELECT setting, count(*) FROM seen GROUP BY 1"))
+        assert {("local", 20), ("on", 5)} == set(database.run("SELECT setting, count(*) FROM seen GROUP BY 1"))
 
     def test_a_batch_that_fails_leaves_the_connection_as_it_was(self, database, repo, declare):
         """Where the database refuses a batch, nothing of it is done, and the settings are those of before."""
@@ -182,6 +187,83 @@ class TestCommits:
 
         assert 100 == query(note).count()
         assert [("on", "0")] == found
+
+
+class TestRests:
+    """A sweep leaves a server to others while they are at work there."""
+
+    @pytest.fixture
+    def user(self, postgres):
+        """The name of a user who sees nothing of what others do: other tests are at work here."""
+        name = f"resourcekit_{secrets.token_hex(4)}"
+        postgres.run(f"CREATE ROLE {name} LOGIN")
+        yield name
+        postgres.run(
+            f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{name}'",
+        )
+        postgres.run(f"DROP OWNED BY {name}")
+        postgres.run(f"DROP ROLE {name}")
+
+    @pytest.fixture
+    def database(self, postgres, user):
+        """The database of that user."""
+        url = make_url(postgres.url)
+        schema = url.query["options"].removeprefix("-csearch_path=")
+        postgres.run(f"GRANT ALL ON SCHEMA {schema} TO {user}")
+        return Database("postgresql", url.set(username=user).render_as_string(hide_password=False))
+
+    def rests(self, repo, took):
+        """Return for how long a sweep would rest after a batch that took so many seconds."""
+        link = repo.sync_pool.take(5)
+        try:
+            return repo.room.tidy(link, took)
+        finally:
+            repo.sync_pool.put(link)
+
+    def test_beside_others_who_are_at_work_it_rests_three_times_as_long_as_it_works(self, database, repo):
+        """They have the server for three quarters of the time; after a batch that took long it rests a second, no more."""
+        with closing(connect(database.url)) as other:
+            other.cursor().execute("SELECT 1")
+            assert 3.0 * 0.25 == self.rests(repo, 0.25)
+            assert 1.0 == self.rests(repo, 60.0)
+
+    def test_beside_a_call_that_lasts_it_rests(self, database, repo):
+        """Who has been at work since before the batch is at work."""
+        with closing(connect(database.url)) as other, ThreadPoolExecutor() as pool, closing(connect(database.url)) as watcher:
+            call = pool.submit(other.execute, "SELECT pg_sleep(60)")
+            while [("active",)] != watcher.execute(
+                "SELECT state FROM pg_stat_activity WHERE pid = %s", (other.info.backend_pid,)
+            ).fetchall():
+                pass
+            rest = self.rests(repo, 1e-9)
+            other.cancel()
+            with pytest.raises(psycopg.errors.QueryCanceled):
+                call.result()
+
+        assert 3e-9 == pytest.approx(rest)
+
+    def test_alone_it_does_not_rest(self, database, repo):
+        """Connections that do nothing are no others."""
+        with closing(connect(database.url)) as other:
+            other.cursor().execute("SELECT 1")
+            assert 0.0 == self.rests(repo, 1e-9)
+        assert 0.0 == self.rests(repo, 0.25)
+
+    def test_each_batch_but_the_last_is_followed_by_its_rest(self, database, repo, declare, monkeypatch):
+        """The sweep waits as the room says, in the colour of the call."""
+        note = declare(repo)
+        fill(note, 100)
+        rests = []
+
+        async def pause(seconds):
+            rests.append(seconds)
+
+        monkeypatch.setattr(sweep, "pause", pause)
+        monkeypatch.setattr(type(repo.room), "tidy", lambda _, __, took: took and 0.125)
+        count = len(list(drive_iterator(batches(note, size=50))))
+
+        assert 3 == count
+        assert [0.125] * 2 == rests
 
 
 class TestPages:

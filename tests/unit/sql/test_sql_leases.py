@@ -10,7 +10,7 @@ import pytest
 
 from resourcekit import Attr, Domain, Resource, attribute
 from resourcekit.data_layers import SQL
-from resourcekit.data_layers.sql import sqlite as sqlite_room
+from resourcekit.data_layers.sql.sqlite import files
 from resourcekit.engine.drive import drive
 from resourcekit.testing import ManualClock
 
@@ -75,7 +75,7 @@ def test_a_lease_from_before_the_host_was_started_is_free(take, clock, tmp_path)
 
 def test_without_a_name_of_the_boot_the_wall_clock_counts(take, clock, monkeypatch):
     """As on systems that do not tell it: a lease is held until its time is over, and free afterwards."""
-    monkeypatch.setattr(sqlite_room, "boot_id", lambda: "")
+    monkeypatch.setattr(files, "boot_id", lambda: "")
     _, first = take()
     lease, second = take()
     clock.advance(seconds=61)

@@ -11,7 +11,9 @@ import pytest
 
 from resourcekit import query
 from resourcekit.data_layers.base import DeleteInBatches
+from resourcekit.data_layers.sql import sweep
 from resourcekit.data_layers.sql.link import Link
+from resourcekit.data_layers.sql.sqlite import log
 from resourcekit.engine.drive import drive_iterator, in_colour
 from resourcekit.errors import Invalid
 from resourcekit.extending import Field, Param
@@ -89,7 +91,7 @@ def test_commits_beside_a_sweep_stay_durable(repo, declare):
     before = settings(repo)
     between = {settings(repo) for _ in drive_iterator(batches(note, size=50))}
 
-    assert (2, 4000) == before
+    assert (2, 2048) == before
     assert {before} == between
 
 
@@ -113,7 +115,7 @@ def test_an_async_sweep_leaves_the_connection_as_it_was(repo, declare):
     note = declare(repo)
     fill(note, 200)
 
-    async def sweep():
+    async def swept():
         pool = repo.async_pools.here()
         seen = []
         async for _ in batches(note, size=50):
@@ -122,7 +124,7 @@ def test_an_async_sweep_leaves_the_connection_as_it_was(repo, declare):
             await pool.put(link)
         return seen
 
-    assert {((2,),)} == {tuple(each) for each in asyncio.run(in_colour(sweep()))}
+    assert {((2,),)} == {tuple(each) for each in asyncio.run(in_colour(swept()))}
 
 
 def test_who_waits_for_the_lock_looks_often(repo, declare):
@@ -147,13 +149,104 @@ def test_who_waits_for_the_lock_looks_often(repo, declare):
     assert max(pauses) <= 0.004
 
 
-def test_a_sweep_breathes_between_its_batches(repo, declare):
-    """After each batch the lock is free for five milliseconds, at the least."""
+@pytest.fixture
+def watch(monkeypatch):
+    """A clock for the pauses of sweeps, and what they rested."""
+    return Watch(monkeypatch)
+
+
+class Watch:
+    """A clock that goes on by ``step`` each time somebody looks at it, and by what sweeps rest.
+
+    rests: the seconds that sweeps left the lock alone by themselves.
+    """
+
+    def __init__(self, monkeypatch):
+        self.step, self.seconds, self.rests = 0.0, 0.0, []
+        monkeypatch.setattr(log, "time", self)
+        monkeypatch.setattr(sweep, "pause", self.pause)
+
+    def perf_counter(self):
+        """Return the seconds."""
+        self.seconds += self.step
+        return self.seconds
+
+    async def pause(self, seconds):
+        """Let time pass."""
+        self.rests.append(round(max(seconds, 0.0), 6))
+        self.seconds += self.rests[-1]
+
+
+@pytest.mark.parametrize(("step", "rest"), [(0.0, 0.005), (0.003, 0.002), (0.006, 0.0)])
+def test_a_sweep_breathes_between_its_batches(repo, declare, watch, step, rest):
+    """Before the next batch the lock is free for five milliseconds, at the least; copying the log without it counts."""
     note = declare(repo)
     fill(note, 200)
-    link, pauses = repo.sync_pool.take(5), []
-    link.sleep = pauses.append
-    repo.sync_pool.put(link)
+    watch.step = step
     count = len(list(drive_iterator(batches(note, size=50))))
 
-    assert [0.005] * count == pauses
+    assert 5 == count
+    assert [rest] * (count - 1) == watch.rests
+
+
+@pytest.mark.parametrize(("held", "rest"), [(0.0005, 0.0015), (0.004, 0.005)])
+def test_who_waits_gets_a_breath_after_the_lock_was_held_to_copy_the_log(repo, declare, watch, monkeypatch, held, rest):
+    """Where much is left in the log it is copied under the lock; the five milliseconds begin thereafter, unless it was a blink."""
+    note = declare(repo)
+    fill(note, 200)
+    fetch = Link.fetch
+
+    def slow(link, sql, values=()):
+        watch.seconds += 0.003 if "PASSIVE" in sql else held if "RESTART" in sql else 0.0
+        return fetch(link, sql, values)
+
+    monkeypatch.setattr(log, "_LONGEST", 0)
+    monkeypatch.setattr(Link, "fetch", slow)
+    count = len(list(drive_iterator(batches(note, size=50))))
+
+    assert [rest] * (count - 1) == watch.rests
+
+
+def test_a_log_that_readers_keep_from_its_beginning_is_begun_anew(repo, declare, monkeypatch):
+    """Each reader that came while the last one was there would; under the lock none of them is in the way for long."""
+    note = declare(repo)
+    fill(note, 2000)
+    monkeypatch.setattr(log, "_LONGEST", 16 * 8192)
+    fetch = Link.fetch
+    with closing(sqlite3.connect(repo.url.database, isolation_level=None)) as reader:
+
+        def beside_a_reader(link, sql, values=()):
+            if "RESTART" in sql:
+                reader.execute("COMMIT")
+            found = fetch(link, sql, values)
+            if "PASSIVE" in sql and not reader.in_transaction:
+                reader.execute("BEGIN")
+                reader.execute("SELECT count(*) FROM notes").fetchone()
+            return found
+
+        reader.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        monkeypatch.setattr(Link, "fetch", beside_a_reader)
+        sizes = [log_of(repo).stat().st_size for _ in drive_iterator(batches(note, size=100))]
+
+    assert 21 == len(sizes)
+    assert max(sizes) < 32 * 8192
+
+
+def test_a_file_that_is_made_here_has_pages_that_suit_it(repo, declare):
+    """Rows lie in the pages of the key, so a page holds twice as much as usual."""
+    note = declare(repo)
+    note.write(key="a")
+    with closing(sqlite3.connect(repo.url.database)) as other:
+        assert (8192,) == other.execute("PRAGMA page_size").fetchone()
+
+
+def test_a_file_that_was_there_keeps_its_pages(repo, declare):
+    """Their size is the file's own, and the log is as long in bytes as it is elsewhere."""
+    with closing(sqlite3.connect(repo.url.database)) as other:
+        other.execute("CREATE TABLE there (number INTEGER)")
+    note = declare(repo)
+    note.write(key="a")
+
+    assert (2, 4096) == settings(repo)
+    with closing(sqlite3.connect(repo.url.database)) as other:
+        assert (4096,) == other.execute("PRAGMA page_size").fetchone()

@@ -11,7 +11,7 @@ from supervised import START, Keyed, latest
 
 from resourcekit import Domain
 from resourcekit.data_layers import SQL
-from resourcekit.data_layers.sql import sqlite as sqlite_room
+from resourcekit.data_layers.sql.sqlite import files
 from resourcekit.engine.drive import drive
 from resourcekit.extending import Extension, Service
 from resourcekit.supervisor import Supervisor
@@ -151,7 +151,7 @@ def test_a_failed_run_leaves_the_work_to_whoever_comes(clock, fleet):
 
 def test_a_turn_kept_by_a_clock_that_was_years_ahead_stops_nobody_for_years(clock, fleet, monkeypatch):
     """A store's clock was wrong when a turn was kept, and was set right: sweeps go on, and nobody takes that turn for done."""
-    monkeypatch.setattr(sqlite_room, "boot_id", lambda: "")  # leases are counted by the wall clock then
+    monkeypatch.setattr(files, "boot_id", lambda: "")  # leases are counted by the wall clock then
     one, other = fleet(*[whole] * 3), fleet(*[whole] * 3)
     clock.set(START + timedelta(days=3650))
     run(one)

@@ -23,6 +23,7 @@ from resourcekit.data_layers.sql.dialect import Conflict, Element, Place, Reader
 from resourcekit.data_layers.sql.link import Gauge
 from resourcekit.data_layers.sql.liveness import says_nothing, sooner
 from resourcekit.data_layers.sql.postgresql import errors as trouble
+from resourcekit.data_layers.sql.postgresql import sweeps
 from resourcekit.data_layers.sql.trouble import TooLate, Trouble
 from resourcekit.flow.result import Outcome
 
@@ -35,9 +36,6 @@ _OLDEST = 140_000
 """Version 14: the first that scans ranges of ctid."""
 
 _PARTS = re.compile(r"\\.|\\$|[^\\]", re.DOTALL)
-_MOMENT = 20
-"""Milliseconds for which a batch of a sweep waits for rows that others hold: longer than a commit takes."""
-
 _STORAGE_KEY = 0x7265736B6974
 """Advisory lock of those who make tables; any number that nobody else uses."""
 
@@ -303,16 +301,17 @@ class PostgresRoom(Room):
 
     @contextmanager
     def batch(self, link: Wire, *, waits: bool) -> Generator[None]:
-        """See Room; both settings end with the transaction."""
-        link.run("SET LOCAL synchronous_commit = off")
-        if not waits:
-            link.run(f"SET LOCAL lock_timeout = {_MOMENT}")
+        """See Room."""
+        sweeps.begin(link, waits=waits)
         yield
 
+    def tidy(self, link: Wire, took: float) -> float:
+        """See Room."""
+        return sweeps.rest_after(link, took)
+
     def delete_unlocked(self, table: sa.Table, found: sa.Select[Any]) -> Any:
-        """See Room; the keys are places in the table. An array, so that they are looked up, and the table is not read."""
-        places: Element = sa.func.array(found.correlate(None).scalar_subquery())
-        return sa.delete(table).where(sa.literal_column("ctid") == sa.func.any(places))
+        """See Room."""
+        return sweeps.delete_unlocked(table, found)
 
     def clock(self) -> str:
         """See Room."""

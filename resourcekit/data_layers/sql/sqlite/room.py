@@ -20,7 +20,9 @@ from sqlalchemy.engine import URL
 
 from resourcekit.data_layers.sql.columns import Form
 from resourcekit.data_layers.sql.dialect import Conflict, CursorReader, Element, Place, Reader, Room, Wire
-from resourcekit.data_layers.sql.trouble import Trouble, TroubleKind
+from resourcekit.data_layers.sql.sqlite import errors as trouble
+from resourcekit.data_layers.sql.sqlite import files, log
+from resourcekit.data_layers.sql.trouble import Trouble
 from resourcekit.errors import DeclarationError
 from resourcekit.flow.result import Outcome
 
@@ -33,34 +35,8 @@ _MARK = "resourcekit_updates"
 _STEPS = 50_000
 """Instructions of SQLite's virtual machine between two looks at the deadline; some milliseconds."""
 
-_PAGES = 4000
-"""Length of the write-ahead log at which a commit copies it, four times SQLite's own. A batch of a sweep must fit in: else
-somebody's commit just after it would do the sweep's work, and wait."""
-
 _MAPPED = 128 * 1024 * 1024
 """Bytes of the file that are read as memory, shared by all who have it open, and not copied into each connection's cache."""
-
-_MOMENT = 20
-"""Milliseconds for which a checkpoint waits for writers and readers to let it finish."""
-
-_BREATH = 0.005
-"""Seconds that the lock is free before the next batch, at the least; a link that waits for it looks more often."""
-
-_CONSTRAINTS = {
-    sqlite3.SQLITE_CONSTRAINT_UNIQUE: TroubleKind.UNIQUE,
-    sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY: TroubleKind.UNIQUE,
-    sqlite3.SQLITE_CONSTRAINT_NOTNULL: TroubleKind.NOT_NULL,
-}
-_REMOTE = frozenset(
-    {
-        *("nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "glusterfs", "lustre", "beegfs", "gpfs", "davfs"),
-        *("fuse.sshfs", "fuse.glusterfs", "fuse.ceph", "fuse.s3fs", "fuse.gcsfuse", "fuse.rclone", "fuse.davfs2"),
-    }
-)
-"""File systems of several hosts, as Linux calls them."""
-
-_BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
-_DATATYPE = 3091  # SQLITE_CONSTRAINT_DATATYPE; the sqlite3 module does not name it
 
 
 class SQLiteRoom(Room):
@@ -173,11 +149,7 @@ class SQLiteRoom(Room):
         link.raw.set_progress_handler(lambda: time.monotonic() > gauge.ends_at, _STEPS)
         link.allow(patience)
         link.run("PRAGMA busy_timeout=0")  # the link waits, and more evenly
-        if link.fetch("PRAGMA journal_mode")[0][0] != "wal":
-            link.fetch("PRAGMA journal_mode=WAL")
-        # FULL: with WAL, NORMAL may lose acknowledged commits at a power loss, and a lost revoke revives a token.
-        link.run("PRAGMA synchronous=FULL")
-        link.run(f"PRAGMA wal_autocheckpoint={_PAGES}")
+        log.use(link)
         link.fetch(f"PRAGMA mmap_size={_MAPPED}")
 
     def commits_alone(self, link: Wire) -> bool:
@@ -259,108 +231,34 @@ class SQLiteRoom(Room):
             why = "Checks and sweeps take longer, and a column may hold what it is not declared for."
             again = "Make the table anew with both, by a migration (Alembic's batch mode: table_kwargs)."
             found.append((f"the table {table.name} is not {' and '.join(lost)}", why, again))
-        remote = file_system(str(link.fetch("SELECT file FROM pragma_database_list WHERE name = 'main'")[0][0]))
-        if remote in _REMOTE:
+        remote = files.file_system(str(link.fetch("SELECT file FROM pragma_database_list WHERE name = 'main'")[0][0]))
+        if files.is_remote(remote):
             why = "Hosts that share the file see neither each other's locks nor each other's log, and overwrite each other."
             found.append((f"the file lies on a network file system ({remote})", why, cure))
         return found
 
     @contextmanager
     def unhurried(self, link: Wire) -> Generator[None]:
-        """See Room; the log is written to the disk by the next commit that must stand, or when it is copied."""
-        link.run("PRAGMA synchronous=NORMAL")
-        link.run("PRAGMA wal_autocheckpoint=0")
+        """See Room."""
+        log.spare_disk(link)
         try:
             yield
         finally:
             if not self.is_open(link):  # else it was broken off, and the connection will be closed
-                link.run(f"PRAGMA wal_autocheckpoint={_PAGES}")
-                link.run("PRAGMA synchronous=FULL")
+                log.await_disk(link)
 
-    def tidy(self, link: Wire) -> None:
-        """See Room; copies the write-ahead log into the database, so that it is written from its beginning again.
-
-        A passive checkpoint stops nobody. But as long as others write meanwhile something is left, and the log grows: so
-        the rest is copied under the lock, for which others wait some milliseconds. Then the lock is left alone, so that those
-        who wait for it see that it is free.
-        """
-        _, pages, _ = link.fetch("PRAGMA wal_checkpoint(PASSIVE)")[0]
-        if pages > _PAGES // 4:
-            link.run(f"PRAGMA busy_timeout={_MOMENT}")
-            link.fetch("PRAGMA wal_checkpoint(RESTART)")
-            link.run("PRAGMA busy_timeout=0")
-        if link.sleep is not None:
-            link.sleep(_BREATH)
+    def tidy(self, link: Wire, took: float) -> float:
+        """See Room."""
+        return log.shorten(link)
 
     def clock_name(self) -> str:
         """See Room; a file is used from one host, whose monotonic clock its processes share until it is started anew."""
-        return boot_id()
+        return files.boot_id()
 
     def explain(self, error: Exception, table: sa.Table | None) -> Trouble:
         """See Room."""
-        code = getattr(error, "sqlite_errorcode", None) or 0
-        text = str(error)
-        if isinstance(error, sqlite3.IntegrityError):
-            kind = _CONSTRAINTS.get(code, TroubleKind.UNSTORABLE)
-            return Trouble(kind, () if table is None else _columns(text, table))
-        if code == sqlite3.SQLITE_BUSY_SNAPSHOT:  # a reader that wants to write, after others wrote: waiting changes nothing
-            return Trouble(TroubleKind.CONFLICT)
-        if code & 0xFF in _BUSY:
-            return Trouble(TroubleKind.BUSY)
-        if code == sqlite3.SQLITE_INTERRUPT:
-            return Trouble(TroubleKind.INTERRUPTED)
-        if code & 0xFF == sqlite3.SQLITE_TOOBIG or isinstance(error, sqlite3.DataError) or "too complex" in text:
-            return Trouble(TroubleKind.UNSTORABLE)
-        if "no such table" in text or "no such column" in text or "has no column" in text:
-            return Trouble(TroubleKind.NO_STORAGE)
-        if "ON CONFLICT clause does not match" in text:
-            return Trouble(TroubleKind.NO_STORAGE)
-        return Trouble(TroubleKind.DOWN, hint=_HINTS.get(code & 0xFF, "Look at the database file and its disk."))
-
-
-_HINTS = {
-    sqlite3.SQLITE_CANTOPEN: "Create the folder of the database file, and let this process write there.",
-    sqlite3.SQLITE_READONLY: "Let this process write to the database file and its folder.",
-    sqlite3.SQLITE_FULL: "Make room on the disk.",
-    sqlite3.SQLITE_NOTADB: "Name a file that is an SQLite database.",
-    sqlite3.SQLITE_CORRUPT: "Restore the database file from a backup.",
-}
-
-
-@functools.cache
-def boot_id() -> str:
-    """Return the name of the time since this host was started; ``""`` where it has none, as outside of Linux."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    except (OSError, ValueError):
-        return ""
-
-
-def file_system(file: str, mounts: Path = Path("/proc/self/mounts")) -> str:
-    """Return the kind of file system on which a file lies, as Linux calls it; ``""`` where that cannot be told."""
-    try:
-        lines = [line.split() for line in mounts.read_text(encoding="utf-8", errors="replace").splitlines()]
-        folders = {str(folder) for folder in Path(file).resolve().parents}
-    except OSError:
-        return ""
-    # Blanks in a path are written as octal numbers; the last of the longest folders is what is seen there.
-    found = [(len(place), number, kind) for number, (_, place, kind, *_) in enumerate(lines) if _plain(place) in folders]
-    return max(found)[2] if found else ""
-
-
-def _plain(place: str) -> str:
-    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), place)
+        return trouble.explain(error, table)
 
 
 def _literal(character: str) -> str:
     return character if character in "%_" else _GLOB.get(character, character)
-
-
-def _columns(text: str, table: sa.Table) -> tuple[str, ...]:
-    """Return the columns that the text of an error names; compared as a whole, because names may hold any character."""
-    indexes = [tuple(column.name for column in index.columns) for index in table.indexes if index.unique]
-    singles = [(column.name,) for column in table.columns]
-    for columns in (tuple(column.name for column in table.primary_key), *indexes, *singles):
-        if text.endswith(": " + ", ".join(f"{table.name}.{column}" for column in columns)):
-            return columns
-    return ()
