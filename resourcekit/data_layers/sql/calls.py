@@ -134,7 +134,7 @@ class _Pauses:
         if not isinstance(error, self._repo.room.errors):
             return None
         kind = self._repo.room.explain(error, None).kind
-        return None if at_commit and kind is TroubleKind.LOST else kind
+        return None if at_commit and kind in self._repo.room.unsure_at_commit else kind
 
 
 def _as_seen(link: Link, error: BaseException) -> BaseException:

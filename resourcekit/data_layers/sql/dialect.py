@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL
 
 from resourcekit.data_layers.sql.columns import Codec, Form
-from resourcekit.data_layers.sql.trouble import Trouble
+from resourcekit.data_layers.sql.trouble import Trouble, TroubleKind
 from resourcekit.flow.result import Outcome
 
 __all__ = ["Conflict", "CursorReader", "Element", "Place", "Reader", "Room", "Wire"]
@@ -277,6 +277,9 @@ class Room(ABC):
     @abstractmethod
     def allow(self, link: Wire, seconds: float, known: float) -> float:
         """Bound the next statements on the server's side too; returns the bound that is set now. known: the one before."""
+
+    unsure_at_commit: frozenset[TroubleKind] = frozenset({TroubleKind.DOWN, TroubleKind.LOST, TroubleKind.SILENT})
+    """What a COMMIT may be answered with, or not be, though it was made."""
 
     @abstractmethod
     def begin(self, link: Wire) -> None:

@@ -56,7 +56,7 @@ def as_ours(error: Exception, room: Room, table: sa.Table | None = None, info: R
     if isinstance(error, exc.SQLAlchemyError):
         return Unavailable("the database could not be reached")
     trouble = room.explain(error, table)
-    if at_commit and trouble.kind in (TroubleKind.DOWN, TroubleKind.LOST, TroubleKind.SILENT):
+    if at_commit and trouble.kind in room.unsure_at_commit:
         return unknown_outcome(trouble.hint)
     return _told(trouble, info)
 

@@ -22,7 +22,7 @@ from resourcekit.data_layers.sql.dialect import Conflict, CursorReader, Element,
 from resourcekit.data_layers.sql.liveness import says_nothing, sooner
 from resourcekit.data_layers.sql.mariadb import deletes, keys, upserts, waits
 from resourcekit.data_layers.sql.mariadb import errors as trouble
-from resourcekit.data_layers.sql.trouble import Trouble
+from resourcekit.data_layers.sql.trouble import Trouble, TroubleKind
 from resourcekit.flow.result import Outcome
 
 __all__ = ["MariaRoom"]
@@ -50,6 +50,8 @@ class MariaRoom(Room):
     returns_updates = False
     sends_many = True
     skips_locked = True
+    # Whether somebody stopped it is looked at once more when a COMMIT has been made, and may take the place of its answer.
+    unsure_at_commit = Room.unsure_at_commit | {TroubleKind.ENDED, TroubleKind.INTERRUPTED}
     definitions_commit = True
     last_of_names = "\uffff"
 
