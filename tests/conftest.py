@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import pytest
 from resourcekit import Domain
 from resourcekit.data_layers import SQL, Memory
 from resourcekit_tokens import JWT, TokenRecord, TokenResource
-from tests.support.databases import MISSING, shared
+from tests.support.databases import MISSING, Database, scratch, shared
 
 SECRET = "a-secret-for-tests-that-is-long-enough-for-every-hash-there-is-0123456789"
 
@@ -40,6 +40,20 @@ def any_layer(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], An
         return lambda: SQL(f"sqlite:///{tmp_path}/test.db", table=f"table_{next(tables)}")
     url, name = shared(request.param).url, secrets.token_hex(6)
     return lambda: SQL(url, table=f"test_{name}_{next(tables)}")
+
+
+@pytest.fixture
+def postgresql(tmp_path: Path) -> Iterator[Database]:
+    """An empty place on a PostgreSQL server that others use, too."""
+    with scratch("postgresql", tmp_path) as place:
+        yield place
+
+
+@pytest.fixture
+def mariadb(tmp_path: Path) -> Iterator[Database]:
+    """The same on a MariaDB server."""
+    with scratch("mariadb", tmp_path) as place:
+        yield place
 
 
 @pytest.fixture

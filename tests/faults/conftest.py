@@ -47,20 +47,6 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
         yield place
 
 
-@pytest.fixture
-def shared_postgresql(tmp_path: Path) -> Iterator[Database]:
-    """An empty database on a PostgreSQL server that others use, too."""
-    with scratch("postgresql", tmp_path) as place:
-        yield place
-
-
-@pytest.fixture
-def shared_mariadb(tmp_path: Path) -> Iterator[Database]:
-    """The same on a MariaDB server."""
-    with scratch("mariadb", tmp_path) as place:
-        yield place
-
-
 def started(kind: str, *options: str) -> Server:
     """Start a server of our own; skips the test where its programs are missing, and fails it under CI."""
     try:

@@ -13,6 +13,9 @@ from resourcekit.errors import SerializationFailure, Timeout
 from tests.support.callers import Call, Watch
 from tests.support.databases import connect, run_sql
 
+PATIENCE = timedelta(minutes=1)
+"""How long calls may take that several of a kind keep up, on a machine that is busy with other tests."""
+
 
 @contextlib.contextmanager
 def rival(database):
@@ -31,17 +34,6 @@ def table_of(note):
 def key_column(database):
     """Return the name of the key as the database wants it."""
     return "`key`" if database.kind == "mariadb" else "key"
-
-
-def deadlocked(note, call, first, second, entered, meet):
-    """Update one record, wait for the other side, update the other record; return the error, if there is one."""
-    try:
-        call.in_transaction(
-            note, [lambda: Call(note.edit, first, number=1), meet.wait, lambda: Call(note.edit, second, number=1)]
-        )
-    except SerializationFailure as error:
-        return error
-    return None
 
 
 def test_of_two_transactions_that_wait_for_each_other_one_is_told(database, call, declare_note):
@@ -75,7 +67,7 @@ def test_of_two_transactions_that_wait_for_each_other_one_is_told(database, call
 
 def test_a_statement_that_meets_a_deadlock_outside_of_a_transaction_is_made_again(database, call, declare_note):
     """A bulk write is a transaction of ours: nobody has to know that it was given up once, and its rows stand once."""
-    note = declare_note(Repo(database.url))
+    note = declare_note(Repo(database.url, timeout=PATIENCE))  # each deadlock takes PostgreSQL a second to see
     errors = []
 
     def other(order):
@@ -178,15 +170,15 @@ def test_a_mariadb_that_rolls_back_on_timeout_writes_nothing_outside_of_the_bloc
     assert [("a", 0)] == [(record.key, record.number) for record in call(query(note).all)]
 
 
-def test_a_conflict_inside_the_user_s_serializable_transaction_is_told(shared_postgresql, declare_note):
+def test_a_conflict_inside_the_user_s_serializable_transaction_is_told(postgresql, declare_note):
     """The whole of it has to be run again, which only the user can."""
-    note = declare_note(Repo(shared_postgresql.url))
+    note = declare_note(Repo(postgresql.url))
     note.write(key="a")
-    url = sa.make_url(shared_postgresql.url).set(drivername="postgresql+psycopg")
+    url = sa.make_url(postgresql.url).set(drivername="postgresql+psycopg")
     engine = sa.create_engine(url, isolation_level="SERIALIZABLE")
     with engine.connect() as connection, joined(connection, note):
         assert 0 == query(note).one().number
-        run_sql(shared_postgresql.url, f"UPDATE {table_of(note)} SET number = 7")
+        run_sql(postgresql.url, f"UPDATE {table_of(note)} SET number = 7")
         with pytest.raises(SerializationFailure):
             note.edit("a", number=1)
         connection.rollback()
@@ -198,9 +190,9 @@ def test_a_conflict_inside_the_user_s_serializable_transaction_is_told(shared_po
     assert 2 == query(note).one().number
 
 
-def test_rivals_at_the_level_serializable_are_all_served(shared_postgresql, declare_note):
+def test_rivals_at_the_level_serializable_are_all_served(postgresql, declare_note):
     """Where connections came to that level, what is given up is made again: nothing is lost, nothing is done twice."""
-    repo = Repo(shared_postgresql.url)
+    repo = Repo(postgresql.url, timeout=PATIENCE)
     note = declare_note(repo)
     links = [repo.sync_pool.take(5) for _ in range(4)]
     for link in links:
@@ -225,22 +217,22 @@ def test_rivals_at_the_level_serializable_are_all_served(shared_postgresql, decl
 
 
 @pytest.mark.parametrize("times", [1, 3])
-def test_a_commit_that_is_given_up_is_made_again(shared_postgresql, call, declare_note, times):
+def test_a_commit_that_is_given_up_is_made_again(postgresql, call, declare_note, times):
     """A serialization failure may come at the very end: outside of a block the whole is sent again, inside it is told."""
-    note = declare_note(Repo(shared_postgresql.url))
-    shared_postgresql.run("CREATE SEQUENCE given_up")
-    shared_postgresql.run(
+    note = declare_note(Repo(postgresql.url))
+    postgresql.run("CREATE SEQUENCE given_up")
+    postgresql.run(
         "CREATE FUNCTION give_up() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
         f"IF nextval('given_up') <= {times} THEN RAISE EXCEPTION 'given up' USING ERRCODE = '40001'; END IF; RETURN NEW; END $$"
     )
-    shared_postgresql.run(
+    postgresql.run(
         f"CREATE CONSTRAINT TRIGGER gives_up AFTER INSERT ON {table_of(note)} DEFERRABLE INITIALLY DEFERRED "
         "FOR EACH ROW EXECUTE FUNCTION give_up()"
     )
     result = call(note.write.bulk, [{"key": "a"}, {"key": "b"}])
-    shared_postgresql.run("ALTER SEQUENCE given_up RESTART")
+    postgresql.run("ALTER SEQUENCE given_up RESTART")
     call(note.write, key="c")
-    shared_postgresql.run("ALTER SEQUENCE given_up RESTART")
+    postgresql.run("ALTER SEQUENCE given_up RESTART")
     with pytest.raises(SerializationFailure):
         call.in_transaction(note, [lambda: Call(note.write, key="d")])
 

@@ -78,10 +78,10 @@ def test_a_bulk_write_that_is_killed_again_and_again_leaves_nothing(database, ca
     assert ROWS == call(note.write.bulk, doomed(), batch_size=ROWS).count
 
 
-def test_a_write_that_is_killed_is_unknown_and_not_made_again(shared_postgresql, call, declare_note):
+def test_a_write_that_is_killed_is_unknown_and_not_made_again(postgresql, call, declare_note):
     """A backend may say that it ends after it has committed: a statement that commits by itself is not repeated."""
-    note = declare_note(Repo(shared_postgresql.url))
-    deadly(shared_postgresql, note, "INSERT")
+    note = declare_note(Repo(postgresql.url))
+    deadly(postgresql, note, "INSERT")
     with pytest.raises(OutcomeUnknown):
         call(note.write, key="doom", number=1)
     call(note.write, key="next")
@@ -89,10 +89,10 @@ def test_a_write_that_is_killed_is_unknown_and_not_made_again(shared_postgresql,
     assert ["next"] == [record.key for record in call(query(note).all)]
 
 
-def test_a_write_that_is_cut_off_without_a_word_is_unknown(shared_mariadb, call, declare_note):
+def test_a_write_that_is_cut_off_without_a_word_is_unknown(mariadb, call, declare_note):
     """MariaDB may cut a connection before it says why: then nobody knows, and it is not repeated."""
-    note = declare_note(Repo(shared_mariadb.url))
-    deadly(shared_mariadb, note, "INSERT")
+    note = declare_note(Repo(mariadb.url))
+    deadly(mariadb, note, "INSERT")
     with contextlib.suppress(OutcomeUnknown):
         call(note.write, key="doom", number=1)
     call(note.write, key="next")
@@ -113,13 +113,13 @@ def test_a_transaction_that_is_killed_leaves_nothing(database, call, declare_not
     assert (0, 2) == (before, call(query(note).count))
 
 
-def test_a_commit_that_is_killed_is_unknown(shared_postgresql, call, declare_note):
+def test_a_commit_that_is_killed_is_unknown(postgresql, call, declare_note):
     """A backend that is ended while it checks what was deferred to the commit says no more than one that has committed."""
-    note = declare_note(Repo(shared_postgresql.url))
+    note = declare_note(Repo(postgresql.url))
     create, function, _ = TRIGGERS["postgresql"]
-    shared_postgresql.run(create)
-    shared_postgresql.run(function.format(times=1))
-    shared_postgresql.run(
+    postgresql.run(create)
+    postgresql.run(function.format(times=1))
+    postgresql.run(
         f"CREATE CONSTRAINT TRIGGER kills AFTER INSERT ON {table_of(note)} DEFERRABLE INITIALLY DEFERRED "
         "FOR EACH ROW EXECUTE FUNCTION kill()"
     )

@@ -68,9 +68,9 @@ def test_a_transaction_on_a_demoted_server_says_so(database, call, declare_note)
     assert ["b"] == [record.key for record in call(query(note).all)]
 
 
-def test_lost_prepared_statements_cost_no_call(shared_postgresql, call, declare_note):
+def test_lost_prepared_statements_cost_no_call(postgresql, call, declare_note):
     """A pooler between here and the server, or somebody's DEALLOCATE, takes them away; the call is made anew."""
-    repo = Repo(shared_postgresql.url)
+    repo = Repo(postgresql.url)
     note = declare_note(repo)
     for number in range(10):
         call(note.write, key=str(number))
@@ -82,15 +82,15 @@ def test_lost_prepared_statements_cost_no_call(shared_postgresql, call, declare_
     assert "next" == call(query(note).filter(note.key == "next").one).key
 
 
-def test_a_migration_beside_it_costs_no_call(shared_postgresql, call, declare_note):
+def test_a_migration_beside_it_costs_no_call(postgresql, call, declare_note):
     """A column that got another type makes prepared statements useless; they are prepared anew."""
-    repo = Repo(shared_postgresql.url)
+    repo = Repo(postgresql.url)
     note = declare_note(repo)
     call(note.write, key="a", number=5)
     for _ in range(10):
         call(query(note).filter(note.key == "a").one)
     table = note.__runtime__.store.table.name
-    shared_postgresql.run(f"ALTER TABLE {table} ALTER COLUMN number TYPE integer")
+    postgresql.run(f"ALTER TABLE {table} ALTER COLUMN number TYPE integer")
 
     assert 5 == call(query(note).filter(note.key == "a").one).number
 

@@ -7,7 +7,6 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +15,7 @@ from sqlalchemy.engine import make_url
 from resourcekit import plugins as plugin_room
 from resourcekit.data_layers import SQL
 from resourcekit.doctor import doctor
-from tests.support.databases import MISSING, Database, run_sql, scratch, shared
+from tests.support.databases import MISSING, Database, run_sql, shared
 from tests.support.mariadb import MariaDB
 from tests.support.postgres import Postgres
 from tests.support.servers import free_port
@@ -47,20 +46,6 @@ def ids(request: pytest.FixtureRequest) -> Callable[[Any], list[str]]:
         return sorted({finding.id for finding in found})
 
     return ids
-
-
-@pytest.fixture
-def postgresql(tmp_path: Path) -> Iterator[Database]:
-    """An empty schema."""
-    with scratch("postgresql", tmp_path) as place:
-        yield place
-
-
-@pytest.fixture
-def mariadb(tmp_path: Path) -> Iterator[Database]:
-    """An empty database."""
-    with scratch("mariadb", tmp_path) as place:
-        yield place
 
 
 @pytest.fixture(params=SERVERS)

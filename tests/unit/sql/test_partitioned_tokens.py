@@ -15,17 +15,9 @@ from resourcekit.testing import ManualClock, declaration_errors
 from resourcekit_tokens import JWT, RevokedJti, TokenRecord, TokenResource
 from resourcekit_tokens.errors import TokenConsumed, TokenRevoked
 from tests.conftest import SECRET
-from tests.support.databases import scratch
 
 DAY = timedelta(days=1)
 START = datetime(2030, 1, 1, 12, tzinfo=UTC)
-
-
-@pytest.fixture
-def database(tmp_path):
-    """An empty place on PostgreSQL."""
-    with scratch("postgresql", tmp_path) as place:
-        yield place
 
 
 @pytest.fixture
@@ -36,14 +28,14 @@ def clock():
 
 
 @pytest.fixture
-def token(database, clock):
+def token(postgresql, clock):
     """A token resource in partitions, its storage made."""
     domain = Domain("tokens")
 
     class Token(
         TokenRecord,
         domain=domain,
-        data_layer=SQL(database.url, table="tokens", partitions=Partitions(every=DAY, ahead=5 * DAY)),
+        data_layer=SQL(postgresql.url, table="tokens", partitions=Partitions(every=DAY, ahead=5 * DAY)),
         extensions=[TokenResource(jwt=JWT(SECRET))],
     ):
         """Tokens of a test."""
@@ -89,7 +81,7 @@ class TestTokens:
 
         assert sorted(texts) == sorted(wins)
 
-    def test_rotation_beside_a_sweep(self, database, token, clock):
+    def test_rotation_beside_a_sweep(self, postgresql, token, clock):
         """A refresh token is used up once, day after day, while partitions come and go."""
         pair = token.issue_pair("alice")
         for _ in range(8):
@@ -99,9 +91,9 @@ class TestTokens:
             assert token.token_revoked(used.refresh.token)
             assert not token.token_revoked(pair.refresh.token)
 
-        assert [(8,)] == database.run("SELECT count(*) FROM tokens")
+        assert [(8,)] == postgresql.run("SELECT count(*) FROM tokens")
 
-    def test_imports_and_cut_offs(self, database, token, clock):
+    def test_imports_and_cut_offs(self, postgresql, token, clock):
         """Bulk revocations, log out everywhere and ended families are rows like others, and go like others."""
         pair = token.issue_pair("alice")
         token.revoke_jtis([RevokedJti(f"jti {n}", START + n % 3 * DAY, "bob") for n in range(300)])

@@ -29,13 +29,6 @@ def database(request, tmp_path):
         yield place
 
 
-@pytest.fixture
-def postgres(tmp_path):
-    """An empty place on PostgreSQL."""
-    with scratch("postgresql", tmp_path) as place:
-        yield place
-
-
 def batches(note, *, size=None):
     """Sweep all rows whose number is below ten."""
     store = note.__runtime__.store
@@ -155,9 +148,9 @@ class TestLockedRows:
 
 class TestCommits:
     @pytest.fixture
-    def database(self, postgres):
+    def database(self, postgresql):
         """MariaDB has no such setting for a session."""
-        return postgres
+        return postgresql
 
     def test_only_the_commits_of_a_sweep_wait_for_no_replica(self, database, repo, declare):
         """A trigger writes down what the server was told: local in each batch, on again for what the same connection does next."""
@@ -193,23 +186,23 @@ class TestRests:
     """A sweep leaves a server to others while they are at work there."""
 
     @pytest.fixture
-    def user(self, postgres):
+    def user(self, postgresql):
         """The name of a user who sees nothing of what others do: other tests are at work here."""
         name = f"resourcekit_{secrets.token_hex(4)}"
-        postgres.run(f"CREATE ROLE {name} LOGIN")
+        postgresql.run(f"CREATE ROLE {name} LOGIN")
         yield name
-        postgres.run(
+        postgresql.run(
             f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{name}'",
         )
-        postgres.run(f"DROP OWNED BY {name}")
-        postgres.run(f"DROP ROLE {name}")
+        postgresql.run(f"DROP OWNED BY {name}")
+        postgresql.run(f"DROP ROLE {name}")
 
     @pytest.fixture
-    def database(self, postgres, user):
+    def database(self, postgresql, user):
         """The database of that user."""
-        url = make_url(postgres.url)
+        url = make_url(postgresql.url)
         schema = url.query["options"].removeprefix("-csearch_path=")
-        postgres.run(f"GRANT ALL ON SCHEMA {schema} TO {user}")
+        postgresql.run(f"GRANT ALL ON SCHEMA {schema} TO {user}")
         return Database("postgresql", url.set(username=user).render_as_string(hide_password=False))
 
     def rests(self, repo, took):
@@ -268,9 +261,9 @@ class TestRests:
 
 class TestPages:
     @pytest.fixture
-    def database(self, postgres):
+    def database(self, postgresql):
         """Where rows lie in pages."""
-        return postgres
+        return postgresql
 
     def test_a_batch_scans_its_range_and_nothing_else(self, repo, declare):
         """However the statement is prepared, and whether anybody has counted the table or not, the plan is a range of ctid."""
