@@ -87,8 +87,11 @@ async def get_confirmation_changes(resource: Any, *, jti: str, purpose: str = "c
 
 @records_function
 async def tokens_for_subject(resource: Any, subject: str) -> list[Any]:
-    """Return the live stored tokens of a subject, newest first."""
-    options = tokens_of(resource).options
+    """Return the live stored tokens of a subject, newest first: not revoked, not ended by a cut-off or with their family.
+
+    A record does not hold its token's ``iat``: a cut-off ends those that were stored before it.
+    """
+    tokens = tokens_of(resource)
     live = query(resource).filter(Field("subject") == subject, Field("revoked_at").is_none(), Field("expires_at") > utc_now())
-    created = Field(options.created_at_attribute_name)
-    return await live.sort(created.desc(), Field("jti").desc()).all.aio()
+    created = Field(tokens.options.created_at_attribute_name)
+    return await tokens.without_ended(subject, await live.sort(created.desc(), Field("jti").desc()).all.aio())

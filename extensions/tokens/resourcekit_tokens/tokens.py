@@ -44,6 +44,9 @@ T = TypeVar("T")
 Outside = AbstractContextManager[None] | None
 """The way out of an open transaction that looks back, as ``Store.outside`` gives it."""
 
+_AT_ONCE = 50
+"""Families that are looked up by one statement."""
+
 _TRIES = 100
 """How often work is run again; each time, another transaction has been committed, so somebody goes forward."""
 
@@ -213,6 +216,23 @@ class Tokens:
         accept = getattr(self.runtime.info.actions[self.options.store_token_action_name], "accept", ())
         own = {name: value for row in rows for name, value in row.items() if name in accept and value is not None}
         return own.pop("extra_data", None), own
+
+    async def without_ended(self, subject: str, records: Sequence[Any]) -> list[Any]:
+        """Leave out those stored tokens of a subject that a cut-off or the end of their family has ended."""
+        families = sorted({record.family for record in records if record.family is not None})
+        rows: list[dict[str, Row]] = []
+        for start in range(0, max(len(families), 1), _AT_ONCE):
+            keys = [cutoff_key(subject), *map(family_key, families[start : start + _AT_ONCE])]
+            rows += await self.views(keys, self.store.outside()) if records else []
+        made = self.options.created_at_attribute_name
+        return [
+            record
+            for record in records
+            if not any(
+                _by_cutoff(each, record.jti, subject, getattr(record, made), record.family) or _by_family(each, record.family)
+                for each in rows
+            )
+        ]
 
     async def standing_around(self, claims: Claims, outside: Outside) -> Standing | None:
         """Return why a token is revoked besides its own record: by a cut-off, or with its family."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 import pytest
+from voices import SECRET
 
 from resourcekit import query
 from resourcekit.errors import Invalid, InvalidArgument
-from resourcekit_tokens import CutOff, RevokedJti, Verdict
+from resourcekit_tokens import JWT, CutOff, RevokedJti, Verdict
+from resourcekit_tokens.errors import ReuseDetected
 
 
 class TestTokenRevoked:
@@ -148,6 +150,34 @@ class TestRevokeMany:
 
         assert ["new", "old"] == [record.jti for record in token.tokens_for_subject("alice")]
         assert [] == token.tokens_for_subject("nobody")
+
+    def test_what_a_log_out_everywhere_ended_is_listed_no_more(self, token_resource, clock):
+        """But for the sessions that it kept; and those begun afterwards are."""
+        token = token_resource(jwt=JWT(SECRET), store_all_tokens=True)
+        pairs = [token.issue_pair("alice") for _ in range(3)]
+        clock.advance(minutes=1)
+        token.log_out_everywhere("alice", keep=[pairs[1].refresh.claims.jti])
+        kept = {record.jti for record in token.tokens_for_subject("alice")}
+        clock.advance(minutes=1)
+        later = token.issue("alice")
+
+        assert pairs[1].refresh.claims.jti in kept
+        assert kept.isdisjoint(pair.refresh.claims.jti for pair in (pairs[0], pairs[2]))
+        assert {later.claims.jti, *kept} == {record.jti for record in token.tokens_for_subject("alice")}
+        assert not any(token.jti_revoked(record.jti) for record in token.tokens_for_subject("alice"))
+
+    def test_what_ended_with_its_family_is_listed_no_more(self, token_resource):
+        """Of many sessions, those whose one token was revoked, or came back after its use, are gone as a whole."""
+        token = token_resource(jwt=JWT(SECRET), store_all_tokens=True)
+        pairs = [token.issue_pair("alice") for _ in range(60)]
+        token.revoke(pairs[0].access.token)
+        token.rotate(pairs[59].refresh.token)
+        with pytest.raises(ReuseDetected):
+            token.rotate(pairs[59].refresh.token)
+        listed = token.tokens_for_subject("alice")
+
+        assert 2 * 58 == len(listed)
+        assert not {record.family for record in listed} & {pairs[0].refresh.claims.family, pairs[59].refresh.claims.family}
 
     def test_an_import_revokes_many(self, token_resource, forge, clock):
         """Each row is one revoked jti; what is known of it is kept."""
