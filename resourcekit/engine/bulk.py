@@ -11,12 +11,14 @@ from resourcekit.declarations.change import BatchChange
 from resourcekit.declarations.value_type import Kind
 from resourcekit.engine.change import ChangeRunner
 from resourcekit.engine.create import CreateRunner, placed
+from resourcekit.engine.grouping import Entry, grouped
 from resourcekit.engine.notify import notify_after_commit
 from resourcekit.engine.read import fetch_all, read_named
 from resourcekit.engine.runtime import Runtime
 from resourcekit.engine.steps import apply_changes, settled
 from resourcekit.errors import DataLayerError, Invalid, InvalidArgument
 from resourcekit.flow.changeset import NO_HOOKS, Changeset
+from resourcekit.flow.clock import utc_now
 from resourcekit.flow.context import Context
 from resourcekit.flow.expression import Compare, Expression, Field, Sort, Value, all_of, any_of
 from resourcekit.flow.query import Query
@@ -63,9 +65,10 @@ async def bulk_create(
     batch_size: int = 1000,
     return_records: bool = True,
 ) -> BulkResult[Any]:
-    """Create many records in batches, each batch in one transaction.
+    """Create many records in batches, each batch by one statement and in one transaction, if its inputs are of one kind.
 
-    An input that is wrong, or that hits an identity, is a failure of its own; the others of its batch are written. A
+    Upserts of which different attributes came, or that compute from different values, are so many statements. What is written
+    twice is written in the order of the inputs. An input that is wrong, or that hits an identity, is a failure of its own; the others of its batch are written. A
     store that fails takes the rest of the input along, as failures, unless a transaction is open: then it raises.
     """
     if type(batch_size) is not int or batch_size < 1:
@@ -95,17 +98,17 @@ def _fail_rest(broken: DataLayerError | None, batch: Sequence[tuple[int, Any]], 
 async def _create_batch(
     runner: CreateRunner, batch: Sequence[tuple[int, Mapping[str, Any]]], tally: _Tally, context: Context, *, return_records: bool
 ) -> DataLayerError | None:
-    groups: dict[int, tuple[Any, Any, list[tuple[int, dict[str, Any]]]]] = {}
+    entries: list[Entry] = []
+    moment = utc_now()
     for index, changeset in await _prepared(runner, batch, tally, context):
         with tally.failing(index):
-            row = runner.row(changeset)
-            plan, params = runner.plan(changeset)
-            groups.setdefault(id(plan), (plan, params, []))[2].append((index, row))
+            entries.append(Entry(index, runner.row(changeset), *runner.plan(changeset, moment)))
     store = runner.runtime.store
     try:
-        for plan, params, members in groups.values():
-            written = await store.insert(plan, [row for _, row in members], params)
-            await _count(runner, written, [index for index, _ in members], tally, context, return_records=return_records)
+        for group in grouped(runner.runtime.info, entries):
+            written = await store.insert(group.plan, [entry.row for entry in group.entries], group.params)
+            indexes = [entry.index for entry in group.entries]
+            await _count(runner, written, indexes, tally, context, return_records=return_records)
     except DataLayerError as error:
         if store.current_transaction() is not None:
             raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
 from resourcekit.data_layers.base import Insert, OnConflict, Plan, Select, UnsupportedExpression
@@ -125,8 +126,11 @@ class CreateRunner:
             return await self._existing(row)
         return self.runtime.record(result.rows[0])
 
-    def plan(self, changeset: Changeset) -> tuple[Plan, dict[str, Any]]:
-        """Return the plan of the insert and the parameters of its conflict clause."""
+    def plan(self, changeset: Changeset, moment: datetime | None = None) -> tuple[Plan, dict[str, Any]]:
+        """Return the plan of the insert and the parameters of its conflict clause.
+
+        moment: what attributes get that are touched with the time; now, unless given.
+        """
         upsert = self.action.upsert
         if upsert is None:
             return self.runtime.plan("insert", lambda: Insert(self.runtime.fields)), {}
@@ -134,7 +138,10 @@ class CreateRunner:
             plan, params = self._planned(upsert, changeset)
         else:  # nothing but the names of what came decides
             plan, params = self.runtime.keep((self, frozenset(changeset.values)), self._planned, upsert, changeset)
-        return plan, {**params, **{param: touch() for param, touch in self._touches.values()}}
+        touched = {
+            param: moment if moment is not None and touch is utc_now else touch() for param, touch in self._touches.values()
+        }
+        return plan, {**params, **touched}
 
     def _planned(self, upsert: Upsert, changeset: Changeset) -> tuple[Plan, dict[str, Any]]:
         """Return the plan and the parameters of a changeset, all but what is touched at each call."""
