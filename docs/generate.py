@@ -274,6 +274,7 @@ def doors_page() -> str:
     doors = (
         "resourcekit",
         "resourcekit.data_layers",
+        "resourcekit.doctor",
         "resourcekit.errors",
         "resourcekit.extending",
         "resourcekit.observability",

@@ -58,8 +58,14 @@ def _resources_of(target: object) -> tuple[Any, ...]:
 
 def _read(text: str) -> tuple[Any, ...]:
     module, colon, path = text.partition(":")
+    if module.endswith(".py") or "/" in module or "\\" in module:
+        name = module.removesuffix(".py").replace("\\", "/").strip("./").replace("/", ".")
+        raise DeclarationError("RK072", f"{module!r} is a file, and a module is named", hint=f'Write "{name}{colon}{path}".')
     if colon:
-        return _resources_of(_attribute(_imported(module), path))
+        found = _attribute(_imported(module), path)
+        if isinstance(found, str):
+            raise DeclarationError("RK073", f"{text} is a text, and no resource, domain or module", hint=_HOW)
+        return _resources_of(found)
     package, stars, rest = module.partition(".**")
     if not stars:
         return _declared_in(_imported(package).__name__)

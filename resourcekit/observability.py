@@ -2,16 +2,14 @@
 
 ``instrument()`` wraps the functions of extensions where they are kept; until it is called nothing of it is on any path.
 
-============================== ================== =======================================================================
-metric                         unit, kind         labels
-============================== ================== =======================================================================
-``resourcekit.calls``          1, counter         ``function``, ``resource``, ``outcome``
-``resourcekit.call.duration``  s, histogram       ``function``, ``resource``
-``resourcekit.service.runs``   1, counter         ``service``, ``resource``, ``outcome``
-``resourcekit.service.lag``    s, gauge           ``service``, ``resource``
-``resourcekit.service.since``  s, gauge           ``service``, ``resource``
-what extensions announce       as announced       as announced; see the reference
-============================== ================== =======================================================================
+Metrics, with unit, kind and labels:
+
+* ``resourcekit.calls``: 1, counter; ``function``, ``resource``, ``outcome``
+* ``resourcekit.call.duration``: s, histogram; ``function``, ``resource``
+* ``resourcekit.service.runs``: 1, counter; ``service``, ``resource``, ``outcome``
+* ``resourcekit.service.lag``: s, gauge; ``service``, ``resource``
+* ``resourcekit.service.since``: s, gauge; ``service``, ``resource``
+* what extensions announce, as their reference says
 
 ``outcome``: ``"true"`` or ``"false"`` of a check, ``"ok"``, or the name of the exception's type. Each call is a span
 ``Resource.function``, each run of a service a span ``Resource.service``, with the same attributes. None of it ever holds a

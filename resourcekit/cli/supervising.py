@@ -18,6 +18,7 @@ import click
 from resourcekit.cli.doctoring import STYLES
 from resourcekit.cli.page import Page
 from resourcekit.doctor import doctor
+from resourcekit.engine.runtime import runtime_of
 from resourcekit.supervisor import Health, ServiceStatus, Supervisor
 from resourcekit.telemetry import logger
 
@@ -50,6 +51,8 @@ def supervise(context: click.Context, app: str, *, stop_timeout: float, health_f
 
     Prints what doctor finds, and a line for each run. Exit code 1 where a service did not end in time; a second signal ends at once.
     """
+    if health_file is not None and not health_file.absolute().parent.is_dir():
+        raise click.BadParameter(f"there is no folder {str(health_file.parent)!r}; create it", param_hint="--health-file")
     page = Page()
     # The lines below tell the same; without a handler, failures would be on standard error a second time.
     logger("supervisor").addHandler(logging.NullHandler())
@@ -59,6 +62,8 @@ def supervise(context: click.Context, app: str, *, stop_timeout: float, health_f
         supervisor = Supervisor(
             app, on_run=lambda status: page.line(_line(status), "red" if status.last_error else ""), checkup=False
         )
+        for status in supervisor.status():
+            _ = runtime_of(status.resource).store  # settings that cannot be do not heal: refused now, as a usage error
         # Beside it: a store that does not answer holds up neither the work on the others nor a signal.
         threading.Thread(target=_check_up, args=(app, page), name="resourcekit: doctor", daemon=True).start()
         supervisor.start()
@@ -100,7 +105,7 @@ def _check_up(app: str, page: Page) -> None:
     """Print what doctor finds, a line each; ``resourcekit doctor`` tells more."""
     for finding in doctor(app, reads_all=False):
         place = " › ".join(part for part in (finding.resource, *finding.path) if part)
-        page.line(f"{finding.level} {finding.id} {place}: {finding.what}. {finding.cure}", STYLES[finding.level])
+        page.line(f"{finding.level} {finding.id} {place}: {finding.sentence}", STYLES[finding.level])
 
 
 def _listen() -> tuple[SimpleQueue[int], Callable[[], None]]:

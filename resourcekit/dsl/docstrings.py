@@ -42,7 +42,7 @@ def told(doc: str | None, names: Collection[str]) -> tuple[str, Mapping[str, str
 
 
 def markdown(text: str | None) -> str:
-    """Return a docstring as Markdown: code in single backticks, literal blocks fenced, lines joined to paragraphs."""
+    """Return a docstring as Markdown: code in single backticks, literal blocks fenced, lines joined to paragraphs and items."""
     done: list[str] = []
     literal: list[str] | None = None  # the paragraphs of an open literal block
     for paragraph in [*inspect.cleandoc(text or "").split("\n\n"), ""]:
@@ -52,7 +52,7 @@ def markdown(text: str | None) -> str:
         if literal:
             done.append("```text\n" + textwrap.dedent("\n\n".join(literal)) + "\n```")
         literal = [] if paragraph.endswith("::") else None
-        plain = re.sub(r"\s*\n\s*", " ", paragraph.removesuffix("::").rstrip()).replace("``", "`")
+        plain = re.sub(r"\s*\n(?!\* )\s*", " ", paragraph.removesuffix("::").rstrip()).replace("``", "`")
         if plain:
             done.append(f"{plain}:" if literal is not None else plain)
     return "\n\n".join(done)

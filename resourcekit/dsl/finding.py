@@ -34,6 +34,12 @@ class Finding:
     path: tuple[str, ...] = ()
     origin: Origin | None = None
 
+    @property
+    def sentence(self) -> str:
+        """What and cure, for a line."""
+        end = "" if self.what.endswith((".", "?", "!")) else "."
+        return f"{self.what}{end} {self.cure}".rstrip()
+
     def as_error(self, resource: str = "") -> DeclarationError:
         """Return the error that a declaration with this finding raises."""
         return DeclarationError(

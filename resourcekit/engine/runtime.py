@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from resourcekit.data_layers.base import Operation, Plan, Row, Select, Store
 from resourcekit.engine.casting import Cast, compile_cast
 from resourcekit.engine.conditions import Conditions
-from resourcekit.errors import InvalidArgument
+from resourcekit.errors import DeclarationError, InvalidArgument
 from resourcekit.flow.expression import Compare, Expression, Field, Param, all_of
 from resourcekit.flow.shape import Shaper
 from resourcekit.resource_info import ResourceInfo
@@ -63,9 +63,14 @@ class Runtime:
 
     @property
     def store(self) -> Store:
-        """The store, bound when it is first needed."""
+        """The store, bound when it is first needed. Raises DeclarationError for settings that cannot be."""
         if self._store is None:
-            self._store = self._bind()
+            try:
+                self._store = self._bind()
+            except DeclarationError as error:  # a layer does not know whose it is
+                error.resource = error.resource or self.info.name
+                error.origin = error.origin or str(self.info.origin)
+                raise
         return self._store
 
     @property

@@ -28,6 +28,4 @@ async def check_up(targets: tuple[object, ...]) -> None:
     for finding in found:
         where = " › ".join(part for part in (finding.resource, *finding.path) if part)
         facts = {"finding": finding.id, "level": finding.level, "resource": finding.resource}
-        _log.log(
-            _LEVELS[finding.level], "%s %s: %s. %s", finding.id, where, finding.what, finding.cure, extra={"resourcekit": facts}
-        )
+        _log.log(_LEVELS[finding.level], "%s %s: %s", finding.id, where, finding.sentence, extra={"resourcekit": facts})

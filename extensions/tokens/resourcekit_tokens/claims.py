@@ -157,7 +157,7 @@ def read_claims(token: object, *, rules: ClaimRules = _USUAL_RULES) -> Claims:
     """The claims of ``token``, read strictly, **its signature not verified**: never grant anything by them.
 
     token: the compact form (RFC 7515, 7.1), a ``str`` of at most 16 KiB.
-    Raises InvalidToken, with the claim's name, for all that tokens.md calls garbage; BadSignature for an unsigned token.
+    Raises InvalidToken, with the claim's name, for all that is no token in the compact form; BadSignature for an unsigned token.
     """
     _, _, payload, _ = split_token(token)
     return Claims(parse_object(payload, "payload"), rules)

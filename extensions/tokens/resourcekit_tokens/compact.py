@@ -52,7 +52,7 @@ def as_token(given: object) -> str:
     """What was given, if it can be a token at all, as a plain ``str``; raises InvalidToken for what is no text."""
     if isinstance(given, str):
         return str.__str__(given)  # a subclass may answer as it likes
-    raise InvalidToken("A token must be a str in the compact form; decode bytes as ASCII first.")
+    raise InvalidToken("A token must be a str in the compact form: of an issued token its .token, of bytes their text.")
 
 
 def split_token(token: object) -> tuple[TokenHeader, bytes, bytes, bytes]:

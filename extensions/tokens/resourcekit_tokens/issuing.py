@@ -13,7 +13,7 @@ from resourcekit.extending import Row, function
 from resourcekit_tokens.claims import Claims, extra_claims
 from resourcekit_tokens.errors import InvalidToken, ReuseDetected, TokenConsumed, TokenRevoked
 from resourcekit_tokens.keys import JWT
-from resourcekit_tokens.keyspace import family_of, refused_text
+from resourcekit_tokens.keyspace import SUBJECT_LENGTH, family_of, refused_text
 from resourcekit_tokens.reading import still_holds, too_long, verified
 from resourcekit_tokens.results import Confirmed, IssuedToken, TokenPair
 from resourcekit_tokens.storing import store_token
@@ -101,6 +101,8 @@ def _make(
     findings = [FieldFinding("purpose", problem)] if (problem := refused_text(purpose, _PURPOSE)) else []
     if lifetime is not None and not isinstance(lifetime, timedelta):
         findings.append(FieldFinding("lifetime", "must be a timedelta"))
+    if subject is not None and (problem := refused_text(subject, SUBJECT_LENGTH)):
+        findings.append(FieldFinding("subject", problem))
     if claims is not None and not isinstance(claims, Mapping):
         findings.append(FieldFinding("claims", "must be a mapping"))
     if findings:
@@ -169,7 +171,7 @@ async def _require_presence(tokens: Tokens, claims: Claims, outside: Outside) ->
 def _revoked(standing: Standing) -> TokenRevoked:
     if standing.is_use:
         return TokenConsumed("The token was good for one use, and has been used.", claim="jti")
-    words = {"cut-off": "Its subject was logged out everywhere.", "family": "Its sign-in has ended."}
+    words = {"cut-off": "The subject of the token was logged out everywhere.", "family": "The sign-in of the token has ended."}
     return TokenRevoked(words.get(standing.rule, "The token was revoked."), claim="jti")
 
 

@@ -112,7 +112,7 @@ class JWT:
     audience: the `aud` that is written (text or several), of which every token must name one; ``None``: only tokens
         without `aud` (RFC 7519, 4.1.3: who is not among the audience must refuse).
     lifetimes: how long a token lives, by purpose; ``user`` 14 days, ``refresh`` 30 days, any other 1 day unless set.
-    purpose_claim, subject_claim: the claims that hold purpose and subject.
+    purpose_claim: the claim that holds the purpose. subject_claim: the claim that holds the subject.
     purposes: a peer's words to ours, for example ``{"access": "user"}``; tokens are written with the peer's word.
     default_purpose: the purpose of a token that names none; ``None`` refuses it.
 

@@ -16,6 +16,7 @@ __all__ = [
     "NEVER_ENDED",
     "RESERVED_PURPOSES",
     "REVOCATION",
+    "SUBJECT_LENGTH",
     "cutoff_key",
     "family_key",
     "family_of",
@@ -41,6 +42,9 @@ RESERVED_PURPOSES: Final = frozenset({CUTOFF, FAMILY, GRACE, REVOCATION})
 FOR_EVER: Final = datetime.max.replace(tzinfo=UTC)
 NEVER_ENDED: Final = datetime.min.replace(tzinfo=UTC)
 """Since when a cut-off keeps a session that no earlier one had ended."""
+
+SUBJECT_LENGTH: Final = 1024
+"""Code points of a subject, as tokens may have them."""
 
 _JTI_LENGTH: Final = 255
 

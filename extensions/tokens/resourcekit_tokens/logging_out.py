@@ -9,7 +9,7 @@ from typing import Any
 from resourcekit import utc_now
 from resourcekit.errors import FieldFinding, InvalidArgument, SerializationFailure
 from resourcekit.extending import Row, function
-from resourcekit_tokens.keyspace import CUTOFF, NEVER_ENDED, cutoff_key, is_moment, later, refused_text
+from resourcekit_tokens.keyspace import CUTOFF, NEVER_ENDED, SUBJECT_LENGTH, cutoff_key, is_moment, later, refused_text
 from resourcekit_tokens.results import CutOff
 from resourcekit_tokens.tokens import Tokens, tokens_of
 
@@ -18,8 +18,8 @@ __all__ = ["log_out_everywhere"]
 _TRIES = 20
 """How often a cut-off is tried again while others write the same one."""
 
-_SUBJECT, _ENTRY = 1024, 255
-"""Code points of a subject, and of a jti, a family or a reason, as tokens may have them."""
+_ENTRY = 255
+"""Code points of a jti, a family or a reason, as tokens may have them."""
 
 
 @function
@@ -58,7 +58,7 @@ def _in_utc(moment: object) -> Any:
 def _check(resource: Any, subject: object, moment: object, keep: list[object], reason: object) -> None:
     """Raise InvalidArgument with a finding for each argument that is wrong."""
     findings: list[FieldFinding] = []
-    if problem := refused_text(subject, _SUBJECT):
+    if problem := refused_text(subject, SUBJECT_LENGTH):
         findings.append(FieldFinding("subject", problem))
     if not is_moment(moment):
         findings.append(FieldFinding("issued_before", "must be a date and time with a time zone"))

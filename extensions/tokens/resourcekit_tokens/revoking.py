@@ -10,7 +10,7 @@ from resourcekit import utc_now
 from resourcekit.errors import FieldFinding, InvalidArgument
 from resourcekit.extending import Field, Param, Row, Update, function, record_function, run_action
 from resourcekit_tokens.compact import as_token
-from resourcekit_tokens.keyspace import REVOCATION, is_moment, later, not_reserved, refused_jti, refused_text
+from resourcekit_tokens.keyspace import REVOCATION, SUBJECT_LENGTH, is_moment, later, not_reserved, refused_jti, refused_text
 from resourcekit_tokens.results import RevokedJti
 from resourcekit_tokens.tokens import again, tokens_of
 
@@ -18,9 +18,6 @@ __all__ = ["revoke", "revoke_all_stored_for_subject", "revoke_jti", "revoke_jtis
 
 _BATCH = 1000
 """Rows of an import that are written in one transaction."""
-
-_SUBJECT = 1024
-"""Code points of a subject, as tokens may have them."""
 
 
 def given(**facts: Any) -> dict[str, Any]:
@@ -105,7 +102,7 @@ def _wrong(path: str, row: object) -> Iterator[FieldFinding]:
         yield FieldFinding(f"{path}.jti", problem)
     if row.expires_at is not None and not is_moment(row.expires_at):
         yield FieldFinding(f"{path}.expires_at", "must be a date and time with a time zone")
-    if row.subject is not None and (problem := refused_text(row.subject, _SUBJECT)):
+    if row.subject is not None and (problem := refused_text(row.subject, SUBJECT_LENGTH)):
         yield FieldFinding(f"{path}.subject", problem)
 
 

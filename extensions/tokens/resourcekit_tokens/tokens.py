@@ -219,11 +219,13 @@ class Tokens:
 
     async def without_ended(self, subject: str, records: Sequence[Any]) -> list[Any]:
         """Leave out those stored tokens of a subject that a cut-off or the end of their family has ended."""
+        if not records:
+            return []
         families = sorted({record.family for record in records if record.family is not None})
         rows: list[dict[str, Row]] = []
         for start in range(0, max(len(families), 1), _AT_ONCE):
             keys = [cutoff_key(subject), *map(family_key, families[start : start + _AT_ONCE])]
-            rows += await self.views(keys, self.store.outside()) if records else []
+            rows += await self.views(keys, self.store.outside())
         made = self.options.created_at_attribute_name
         return [
             record

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import timedelta
 from typing import ClassVar
+from urllib.parse import urlsplit
 
 import attrs
 
@@ -84,6 +85,8 @@ class Redis(DataLayer):
         urls = (given,) if isinstance(given, str) else tuple(given)
         if not urls or not all(url.startswith(_SCHEMES) for url in urls):
             raise _wrong("the URL is none of a Redis server", 'A URL looks like "redis://localhost:6379/0".')
+        for url in urls:
+            _require_readable(url)
         return urls
 
     def bind(self, info: ResourceInfo) -> Store:
@@ -97,6 +100,18 @@ class Redis(DataLayer):
             self._urls(), self.timeout.total_seconds(), frozenset([self.accept] if isinstance(self.accept, str) else self.accept)
         )
         return RedisStore(plot, server, self.tag, self.wait_replicas)
+
+
+def _require_readable(url: str) -> None:
+    """Raise DeclarationError for a URL that cannot be read; redis-py would show a part of it, and pass over a wrong database."""
+    hint = 'A URL looks like "redis://localhost:6379/0"; in a password, write @ : / # as %40 %3A %2F %23.'
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018  # read for what it raises
+    except ValueError:
+        raise _wrong("the URL of the server cannot be read", hint) from None
+    if parts.scheme != "unix" and not (parts.path.strip("/") or "0").isdecimal():
+        raise _wrong("the URL names a database that is no number", hint)
 
 
 def _wrong(what: str, hint: str) -> DeclarationError:

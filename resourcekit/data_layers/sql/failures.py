@@ -82,7 +82,8 @@ def _told(trouble: Trouble, info: ResourceInfo | None) -> Exception:
             return Unavailable(f"the database ended the connection. {trouble.hint}".rstrip())
         case TroubleKind.NO_STORAGE:
             return Unavailable(
-                f"the table of {name or 'the resource'}, or a part of it, is missing; call create_storage(), or migrate"
+                f"the table of {name or 'the resource'}, or a part of it, is missing; call create_storage() for a new table, "
+                "or migrate the one that is there"
             )
         case _:
             return Unavailable(f"the database cannot serve. {trouble.hint}".rstrip())

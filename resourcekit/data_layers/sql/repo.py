@@ -192,22 +192,18 @@ def read_url(given: str | URL) -> URL:
     """Return a URL; a relative path of a file is taken from the working folder of this moment."""
     try:
         url = make_url(given)
-    except ArgumentError:
-        raise DeclarationError(
-            "RK102", "the database URL cannot be read", path=("SQL",), hint='A URL looks like "sqlite:///app.db".'
-        ) from None
+    except (ArgumentError, ValueError):  # the latter holds a part of the URL, which may be one of the password
+        hint = 'A URL looks like "sqlite:///app.db"; in a password, write @ : / # as %40 %3A %2F %23.'
+        raise DeclarationError("RK102", "the database URL cannot be read", path=("SQL",), hint=hint) from None
     return _room_of(url).settle(url)
 
 
 def _room_of(url: URL) -> Room:
     room = _ROOMS.get(url.get_backend_name())
     if room is None:
-        raise DeclarationError(
-            "RK102",
-            f"the database {url.get_backend_name()!r} is not supported",
-            path=("SQL",),
-            hint=f"Supported: {', '.join(sorted(_ROOMS))}.",
-        )
+        name, known = url.get_backend_name(), sorted({room.name for room in _ROOMS.values()})
+        hint = 'Write "postgresql://...".' if name == "postgres" else f"Supported: {', '.join(known)}."
+        raise DeclarationError("RK102", f"the database {name!r} is not supported", path=("SQL",), hint=hint)
     missing = [package for package in room.packages if importlib.util.find_spec(package) is None]
     if missing:
         raise DeclarationError(

@@ -10,6 +10,7 @@ import secrets
 import subprocess
 import sys
 import time
+import traceback
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -398,6 +399,17 @@ class TestSecrecy:
         shown = repr(failed.value) + repr(failed.value.__cause__) + repr(failed.value.__context__) + caplog.text
 
         assert "swordfish" not in shown
+
+    @pytest.mark.parametrize(
+        "url", ["redis://:hun/ter2@127.0.0.1:6379/0", "redis://h:hunter2/0", "redis://localhost/hunter2", "redis://[hunter2"]
+    )
+    def test_a_url_that_cannot_be_read_is_refused_without_being_shown(self, url):
+        """A slash in a password would end it there, and a database that is no number would be another one."""
+        with pytest.raises(DeclarationError, match="%2F") as caught:
+            Redis(url)
+
+        assert "RK162" == caught.value.code
+        assert "hun" not in "".join(traceback.format_exception(caught.value))
 
     def test_no_repr_holds_the_url(self):
         """A URL may hold a password."""

@@ -53,6 +53,62 @@ def test_wrong_usage_is_exit_code_two(run, words):
     assert 2 == run(*words).exit_code
 
 
+def test_settings_that_cannot_be_are_not_supervised(run, folder, monkeypatch):
+    """They do not heal by being tried again: told at once, with whose they are, and exit code 2."""
+    monkeypatch.delenv("TICKETS_URL", raising=False)
+    (folder / "unset.py").write_text(
+        "from __future__ import annotations\n"
+        "from datetime import timedelta\n"
+        "from resourcekit import Attr, Resource, attribute, env\n"
+        "from resourcekit.data_layers import SQL\n"
+        "from resourcekit.extending import Extension, Service\n"
+        "class Count(Service):\n"
+        "    def interval(self, options): return timedelta(hours=1)\n"
+        "    async def run(self, context): ...\n"
+        "class Counted(Extension):\n"
+        "    services = (Count,)\n"
+        "class Ticket(Resource, data_layer=SQL(env('TICKETS_URL')), extensions=[Counted]):\n"
+        "    id: Attr[int] = attribute(primary_key=True)\n"
+    )
+    result = run("supervise", "unset")
+
+    assert 2 == result.exit_code
+    assert "error[RK020]" in result.output
+    assert "TICKETS_URL" in result.output
+    assert "Ticket" in result.output
+    assert "Supervising" not in result.output
+
+
+def test_a_health_file_in_no_folder_is_wrong_usage(run):
+    """Before anything is started."""
+    result = run("supervise", "helpdesk_app", "--health-file", "nowhere/healthy")
+
+    assert 2 == result.exit_code
+    assert "there is no folder 'nowhere'; create it" in result.output
+
+
+@pytest.mark.parametrize(
+    ("app", "right"),
+    [("./helpdesk_app", "helpdesk_app"), ("helpdesk_app.py", "helpdesk_app"), ("app/accounts.py:Token", "app.accounts:Token")],
+)
+def test_a_file_in_place_of_a_module_is_corrected(run, app, right):
+    """As a shell completes it."""
+    result = run("doctor", app)
+
+    assert 2 == result.exit_code
+    assert f'  do: Write "{right}".' in result.output.splitlines()
+
+
+def test_an_attribute_that_is_a_text_is_not_imported(run, folder):
+    """It may be the URL of a database, which is no module."""
+    (folder / "texts.py").write_text("database = 'sqlite:///hunter2.db'\n")
+    result = run("doctor", "texts:database")
+
+    assert 2 == result.exit_code
+    assert "error[RK073]: texts:database is a text, and no resource, domain or module" in result.output
+    assert "hunter2" not in result.output
+
+
 def test_nothing_to_supervise_is_exit_code_two(run, folder):
     """A module whose resources bring no service says what to write."""
     (folder / "plain.py").write_text(

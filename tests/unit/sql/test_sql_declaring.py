@@ -73,7 +73,16 @@ def test_a_database_in_memory_is_refused(url):
     assert "RK101" == caught.value.code
 
 
-@pytest.mark.parametrize("url", ["no url: hunter2", "oracle://scott:hunter2@host/db", ""])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "no url: hunter2",
+        "oracle://scott:hunter2@host/db",
+        "",
+        "postgresql://scott:s3c:x@hunter2:z@host/db",
+        "mariadb://u@h:hunter2/d",
+    ],
+)
 def test_a_url_that_cannot_serve_is_refused_without_being_shown(url):
     """RK102, and no part of the URL but the name of the database."""
     with pytest.raises(DeclarationError) as caught:
@@ -81,6 +90,12 @@ def test_a_url_that_cannot_serve_is_refused_without_being_shown(url):
 
     assert "RK102" == caught.value.code
     assert "hunter2" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_the_old_name_of_postgresql_is_corrected():
+    """As hosting services still write it."""
+    with pytest.raises(DeclarationError, match=r'Write "postgresql://'):
+        SQL("postgres://host/db")
 
 
 def test_a_repo_of_nothing_is_refused():

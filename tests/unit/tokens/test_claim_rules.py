@@ -206,7 +206,7 @@ class TestNewTokens:
         with pytest.raises(Invalid) as caught:
             declare().issue(subject)
 
-        assert ["sub"] == [finding.path for finding in caught.value.findings]
+        assert ["subject"] == [finding.path for finding in caught.value.findings]
 
     @named("purpose", ["", "a\0", "a" * 256, 7])
     def test_purposes_that_no_store_keeps(self, purpose, declare):

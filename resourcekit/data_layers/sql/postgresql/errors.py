@@ -53,6 +53,8 @@ _HINTS = {
     "53200": "It has no memory left.",
     "57P03": "It is starting or stopping; try again in a moment.",
     "25006": "It is read only: connect to the primary server.",
+    "host": "The host of its URL has no address: look at its name.",
+    "url": "A parameter of its URL is none of libpq's.",
     "28000": "Let this user in (pg_hba.conf).",
     "28P01": "Give the right user and password.",
     "3D000": "Create the database.",
@@ -61,7 +63,9 @@ _HINTS = {
 _SAID = (
     (re.compile(r"too many clients|remaining connection slots|too many connections"), "53300"),
     (re.compile(r"database system is|not yet accepting connections"), "57P03"),
-    (re.compile(r"password authentication failed|no password supplied"), "28P01"),
+    (re.compile(r"password authentication failed|no password supplied|role \".*\" does not exist"), "28P01"),
+    (re.compile(r"resolve host"), "host"),
+    (re.compile(r"invalid \S+ value|invalid connection option"), "url"),
     (re.compile(r"no pg_hba\.conf entry"), "28000"),
     (re.compile(r'database ".*" does not exist'), "3D000"),
 )
@@ -111,12 +115,11 @@ def _without_state(error: Exception) -> Trouble:
         return Trouble(TroubleKind.DOWN, hint="PostgreSQL 14 or later is needed.")
     if "number of parameters" in str(error):
         return Trouble(TroubleKind.UNSTORABLE, hint="the call has more than 65,535 values; make it in parts")
-    pgconn = getattr(error, "pgconn", None)
-    if isinstance(error, psycopg.OperationalError) and pgconn is None:
-        return Trouble(TroubleKind.LOST)
     for said, state in _SAID:
         if said.search(str(error)):
             return Trouble(TroubleKind.DOWN, hint=_HINTS[state])
+    if isinstance(error, psycopg.OperationalError) and getattr(error, "pgconn", None) is None:
+        return Trouble(TroubleKind.LOST)
     return Trouble(TroubleKind.DOWN, hint="Is it running, does it listen where the URL says, and does it let this user in?")
 
 
