@@ -47,6 +47,7 @@ def ours(url: str) -> dict[str, Any]:
 
     async def watched(seconds: float) -> None:
         nonlocal last
+        steps.append(time.perf_counter() - last)
         await pause(seconds)
         last = time.perf_counter()  # no transaction is open in a pause
 

@@ -366,12 +366,13 @@ class Room(ABC):
         """Return a DELETE of those of the rows, found by their keys, that nobody else holds."""
         raise NotImplementedError
 
-    def tidy(self, link: Wire, took: float) -> float:
+    def tidy(self, link: Wire, took: float) -> tuple[float, bool]:
         """Do what a sweep owes the database between two batches, without making anybody wait.
 
-        Returns for how many seconds the sweep should then leave the database alone. took: seconds of the batch before.
+        Returns for how many seconds the sweep should then leave the database alone, and whether it should tidy once more
+        before it goes on. took: seconds of the batch before.
         """
-        return 0.0
+        return 0.0, False
 
     def clock_name(self) -> str:
         """Return the name of a monotonic clock that all who share the database share, for leases; empty where there is none."""

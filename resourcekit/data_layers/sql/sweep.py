@@ -20,12 +20,16 @@ from resourcekit.data_layers.sql.plans import SQLPlan
 from resourcekit.data_layers.sql.shapes import shaped
 from resourcekit.data_layers.sql.statement import Statement
 from resourcekit.data_layers.sql.trouble import TroubleKind
+from resourcekit.flow.context import ambient_context
 from resourcekit.flow.pausing import pause
 
 __all__ = ["KeyRanges", "Ranges", "sweep"]
 
 _GROWTH = 2.0
 """How much larger than the one before a batch may be."""
+
+_RESTS = 4
+"""How often a sweep rests after one batch, where the database is not tidy after the first."""
 
 
 class Ranges(Protocol):
@@ -68,14 +72,27 @@ async def sweep(store: _Does, ranges: Ranges, pace: float, size: int | None) -> 
     while True:
         high = await store.do(ranges.end, low, amount, writes=False)
         removed, took = await store.do(_remove, ranges, low, high)
-        rest = await store.do(_tidy, took, writes=False)
+        await _leave_alone(store, took, is_last=high is None)
         yield removed
         if high is None:
             return
-        await pause(rest)
         low = high
         if size is None:
             amount = int(max(ranges.least, min(ranges.most, amount * min(_GROWTH, pace / max(took, 0.0001)))))
+
+
+async def _leave_alone(store: _Does, took: float, *, is_last: bool) -> None:
+    """Tidy up after a batch, and rest as long as the room says, but not beyond the deadline.
+
+    Before the batch is told, so that who asks the sweep to stop meanwhile need not wait for another one.
+    """
+    for _ in range(_RESTS):
+        rest, again = await store.do(_tidy, took, writes=False)
+        if is_last:
+            return
+        await pause(min(rest, ambient_context().remaining(rest)))
+        if not again:
+            return
 
 
 def _remove(link: Link, ranges: Ranges, low: Any, high: Any) -> tuple[int, float]:
@@ -181,6 +198,6 @@ def _named(name: str, key: tuple[Any, ...] | None) -> dict[str, Any]:
     return {f"resourcekit {name}{position}": value for position, value in enumerate(key or ())}
 
 
-def _tidy(link: Link, took: float) -> float:
-    """Do what is due between two batches; return for how long the database is to be left alone."""
+def _tidy(link: Link, took: float) -> tuple[float, bool]:
+    """Do what is due between two batches; see Room."""
     return link.room.tidy(link, took)

@@ -7,12 +7,13 @@ import re
 import secrets
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from datetime import timedelta
 
 import psycopg
 import pytest
 from sqlalchemy.engine import make_url
 
-from resourcekit import query
+from resourcekit import context, query
 from resourcekit.data_layers.base import DeleteInBatches
 from resourcekit.data_layers.sql import sweep
 from resourcekit.data_layers.sql.link import Link
@@ -209,16 +210,18 @@ class TestRests:
         """Return for how long a sweep would rest after a batch that took so many seconds."""
         link = repo.sync_pool.take(5)
         try:
-            return repo.room.tidy(link, took)
+            rest, again = repo.room.tidy(link, took)
         finally:
             repo.sync_pool.put(link)
+        assert not again
+        return rest
 
     def test_beside_others_who_are_at_work_it_rests_three_times_as_long_as_it_works(self, database, repo):
-        """They have the server for three quarters of the time; after a batch that took long it rests a second, no more."""
+        """They have the server for three quarters of the time; after a batch that took long it rests a moment, no more."""
         with closing(connect(database.url)) as other:
             other.cursor().execute("SELECT 1")
-            assert 3.0 * 0.25 == self.rests(repo, 0.25)
-            assert 1.0 == self.rests(repo, 60.0)
+            assert 3 * 0.0625 == self.rests(repo, 0.0625)
+            assert 0.25 == self.rests(repo, 60.0)
 
     def test_beside_a_call_that_lasts_it_rests(self, database, repo):
         """Who has been at work since before the batch is at work."""
@@ -234,6 +237,51 @@ class TestRests:
                 call.result()
 
         assert 3e-9 == pytest.approx(rest)
+
+    def test_who_waits_for_a_lock_is_not_at_work(self, database, repo):
+        """As the followers of a fleet's leader wait, for days."""
+        with closing(connect(database.url)) as leader, closing(connect(database.url)) as other, ThreadPoolExecutor() as pool:
+            leader.execute("SELECT pg_advisory_lock(7)")
+            call = pool.submit(other.execute, "SELECT pg_advisory_lock(7)")
+            while [("Lock",)] != leader.execute(
+                "SELECT wait_event_type FROM pg_stat_activity WHERE pid = %s", (other.info.backend_pid,)
+            ).fetchall():
+                pass
+            rest = self.rests(repo, 1e-9)
+            leader.execute("SELECT pg_advisory_unlock(7)")
+            call.result()
+
+        assert 0.0 == rest
+
+    def test_a_user_who_may_not_look_takes_it_that_there_are_others(self, database, postgresql, repo, declare):
+        """And sweeps all the same."""
+        note = declare(repo)
+        fill(note, 100)
+        postgresql.run("REVOKE SELECT ON pg_catalog.pg_stat_activity FROM PUBLIC")
+        try:
+            rest = self.rests(repo, 0.0625)
+            removed = sum(drive_iterator(batches(note, size=50)))
+        finally:
+            postgresql.run("GRANT SELECT ON pg_catalog.pg_stat_activity TO PUBLIC")
+
+        assert (3 * 0.0625, 100) == (rest, removed)
+
+    def test_a_rest_ends_with_the_deadline(self, database, repo, declare, monkeypatch):
+        """A call takes no longer than it may."""
+        note = declare(repo)
+        fill(note, 100)
+        rests = []
+
+        async def pause(seconds):
+            rests.append(seconds)
+
+        monkeypatch.setattr(sweep, "pause", pause)
+        monkeypatch.setattr(type(repo.room), "tidy", lambda _, __, took: (1000.0, False))
+        with context(deadline=timedelta(seconds=60)):
+            list(drive_iterator(batches(note, size=50)))
+
+        assert 2 == len(rests)
+        assert max(rests) <= 60.0
 
     def test_alone_it_does_not_rest(self, database, repo):
         """Connections that do nothing are no others."""
@@ -252,7 +300,7 @@ class TestRests:
             rests.append(seconds)
 
         monkeypatch.setattr(sweep, "pause", pause)
-        monkeypatch.setattr(type(repo.room), "tidy", lambda _, __, took: took and 0.125)
+        monkeypatch.setattr(type(repo.room), "tidy", lambda _, __, took: (0.125, False))
         count = len(list(drive_iterator(batches(note, size=50))))
 
         assert 3 == count

@@ -8,8 +8,10 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from resourcekit import query
+from resourcekit.data_layers import Repo
 from resourcekit.data_layers.base import DeleteInBatches
 from resourcekit.data_layers.sql import sweep
 from resourcekit.data_layers.sql.link import Link
@@ -230,6 +232,69 @@ def test_a_log_that_readers_keep_from_its_beginning_is_begun_anew(repo, declare,
 
     assert 21 == len(sizes)
     assert max(sizes) < 32 * 8192
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """The statements that links fetched."""
+    found, fetch = [], Link.fetch
+
+    def listening(link, sql, values=()):
+        found.append(sql)
+        return fetch(link, sql, values)
+
+    monkeypatch.setattr(Link, "fetch", listening)
+    return found
+
+
+def test_what_a_reader_keeps_back_is_not_copied_under_the_lock(repo, declare, watch, asked, monkeypatch):
+    """It may be much by the time when the reader goes, and a revoke would wait for all of it."""
+    note = declare(repo)
+    fill(note, 2000)
+    monkeypatch.setattr(log, "_LONGEST", 16 * 8192)
+    with closing(sqlite3.connect(repo.url.database, isolation_level=None)) as reader:
+        reader.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM notes").fetchone()
+        removed = sum(drive_iterator(batches(note, size=100)))
+
+    assert 2000 == removed
+    assert "PRAGMA wal_checkpoint(RESTART)" not in asked
+
+
+def test_a_log_that_is_too_long_is_waited_for(repo, declare, watch, asked, monkeypatch):
+    """Four times before the next batch; when the readers have gone, it is begun anew, and the sweep waits no longer."""
+    note = declare(repo)
+    fill(note, 2000)
+    monkeypatch.setattr(log, "_LONGEST", 16 * 8192)
+    with closing(sqlite3.connect(repo.url.database, isolation_level=None)) as reader:
+        reader.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM notes").fetchone()
+        sweeping = drive_iterator(batches(note, size=100))
+        for _ in sweeping:
+            if watch.rests.count(0.25) == 4 * 2:
+                break
+        reader.execute("COMMIT")
+        before = len(watch.rests)
+        list(sweeping)
+
+    assert 0.25 not in watch.rests[before:]
+    assert "PRAGMA wal_checkpoint(RESTART)" in asked
+
+
+def test_the_page_size_of_a_user_s_own_engine_is_kept(tmp_path, declare):
+    """An engine comes with events and settings of its own."""
+    engine = sa.create_engine(f"sqlite:///{tmp_path}/own.db")
+
+    @sa.event.listens_for(engine, "connect")
+    def choose(connection, _):
+        connection.execute("PRAGMA page_size=16384")
+
+    note = declare(Repo(engine=engine))
+    note.write(key="a")
+    with closing(sqlite3.connect(tmp_path / "own.db")) as other:
+        assert (16384,) == other.execute("PRAGMA page_size").fetchone()
 
 
 def test_a_file_that_is_made_here_has_pages_that_suit_it(repo, declare):

@@ -305,9 +305,9 @@ class PostgresRoom(Room):
         sweeps.begin(link, waits=waits)
         yield
 
-    def tidy(self, link: Wire, took: float) -> float:
+    def tidy(self, link: Wire, took: float) -> tuple[float, bool]:
         """See Room."""
-        return sweeps.rest_after(link, took)
+        return sweeps.rest_after(link, took), False
 
     def delete_unlocked(self, table: sa.Table, found: sa.Select[Any]) -> Any:
         """See Room."""

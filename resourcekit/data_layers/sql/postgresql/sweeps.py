@@ -16,14 +16,16 @@ _MOMENT = 20
 _REST = 3
 """How many times as long as a batch took others have the server for themselves, if there are any."""
 
-_LONGEST_REST = 1.0
+_LONGEST_REST = 0.25
 """Seconds that a sweep rests at the most, however long a batch took."""
 
 _OTHERS = (
     "SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND backend_type = 'client backend' "
-    "AND (state = 'active' OR state_change > clock_timestamp() - make_interval(secs => %s)))"
+    "AND (state = 'active' AND coalesce(wait_event_type, '') NOT IN ('Lock', 'Client') "
+    "OR state_change > clock_timestamp() - make_interval(secs => %s)))"
 )
-"""Whether anybody else was at work in the last seconds. What users do whom this one may not see is not counted."""
+"""Whether anybody else was at work in the last seconds: not those who wait for a lock, as leaders of a fleet do, or for their
+client. What users do whom this one may not see is not counted."""
 
 
 def begin(link: Wire, *, waits: bool) -> None:
@@ -41,9 +43,15 @@ def rest_after(link: Wire, took: float) -> float:
     """Return how many seconds a sweep rests after a batch that took so many.
 
     Where others were at work meanwhile, three quarters of the time are theirs: what they feel of a sweep is that the
-    machine's processors and disks are busy.
+    machine's processors and disks are busy. Whoever may not look takes it that there are others.
     """
-    return min(_REST * took, _LONGEST_REST) if link.fetch(_OTHERS, (took,))[0][0] else 0.0
+    try:
+        is_alone = not link.fetch(_OTHERS, (took,))[0][0]
+    except link.room.errors:
+        if link.room.is_broken(link):
+            raise
+        is_alone = False
+    return 0.0 if is_alone else min(_REST * took, _LONGEST_REST)
 
 
 def delete_unlocked(table: sa.Table, found: sa.Select[Any]) -> Any:

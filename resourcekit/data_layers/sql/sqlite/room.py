@@ -247,7 +247,7 @@ class SQLiteRoom(Room):
             if not self.is_open(link):  # else it was broken off, and the connection will be closed
                 log.await_disk(link)
 
-    def tidy(self, link: Wire, took: float) -> float:
+    def tidy(self, link: Wire, took: float) -> tuple[float, bool]:
         """See Room."""
         return log.shorten(link)
 
