@@ -41,6 +41,7 @@ def test_a_docstring_is_parted_into_prose_and_names(doc, prose, texts):
     [
         ("Sets ``now()``\n    and goes.", "Sets `now()` and goes."),
         ("One.\n\n    Two.", "One.\n\nTwo."),
+        ("One:\n\n    * this\n    * that\n      as well", "One:\n\n* this\n* that as well"),
         ("So::\n\n        with x:\n            y\n\n        z\n\n    Then.", "So:\n\n```text\nwith x:\n    y\n\nz\n```\n\nThen."),
         ("Tree.\n\n    ::\n\n        a\n          b\n", "Tree.\n\n```text\na\n  b\n```"),
         (None, ""),

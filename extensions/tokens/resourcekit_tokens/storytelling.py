@@ -67,7 +67,7 @@ def _revoke(story: _Story, resource: Any) -> None:
     record = resource.revoke(issued.token, reason="logout")
     story.did(
         'Token.revoke(issued.token, reason="logout")',
-        f"revoked at {record.revoked_at:%H:%M:%S}, kept until {record.expires_at:%Y-%m-%d}",
+        f"revoked at {record.revoked_at:%H:%M:%S} UTC, kept until {record.expires_at:%Y-%m-%d}",
     )
     story.did("Token.token_revoked(issued.token)", resource.token_revoked(issued.token))
     story.say("The file holds what must be known about the token; the token itself is nowhere.")

@@ -81,6 +81,7 @@ def test_a_database_in_memory_is_refused(url):
         "",
         "postgresql://scott:s3c:x@hunter2:z@host/db",
         "mariadb://u@h:hunter2/d",
+        "mariadb://hunter2@host",
     ],
 )
 def test_a_url_that_cannot_serve_is_refused_without_being_shown(url):

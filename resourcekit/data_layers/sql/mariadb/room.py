@@ -15,7 +15,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 
 from resourcekit.data_layers.sql.columns import Codec, Form
 from resourcekit.data_layers.sql.dialect import Conflict, CursorReader, Element, Place, Reader, Room, Wire
@@ -23,6 +23,7 @@ from resourcekit.data_layers.sql.liveness import says_nothing, sooner
 from resourcekit.data_layers.sql.mariadb import deletes, keys, upserts, waits
 from resourcekit.data_layers.sql.mariadb import errors as trouble
 from resourcekit.data_layers.sql.trouble import Trouble, TroubleKind
+from resourcekit.errors import DeclarationError
 from resourcekit.flow.result import Outcome
 
 __all__ = ["MariaRoom"]
@@ -67,6 +68,13 @@ class MariaRoom(Room):
     def dialect(self) -> sa.Dialect:
         """See Room."""
         return make_url(f"{self.drivers[0]}://").get_dialect()()
+
+    def settle(self, url: URL) -> URL:
+        """See Room; without a database nothing could be found, and the server would say so in many ways."""
+        if not url.database:
+            hint = 'Write "mariadb://user@host/accounts".'
+            raise DeclarationError("RK102", "the URL names no database", path=("SQL",), hint=hint)
+        return url
 
     def connect_args(self, seconds: float) -> dict[str, Any]:
         """See Room."""
