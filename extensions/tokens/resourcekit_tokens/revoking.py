@@ -120,7 +120,7 @@ def _imported(tokens: Any, row: RevokedJti, moment: datetime) -> Row:
 
 
 async def revoke_stored(cls: Any, subject: str, purposes: list[str] | None = None) -> int:
-    """Revoke all live stored tokens of a subject: the extension's own action of that name.
+    """Revoke all stored tokens of a subject that nobody revoked yet: the extension's own action of that name.
 
     subject: whose tokens. purposes: only tokens of these; of all purposes unless given.
     """
@@ -139,7 +139,7 @@ async def revoke_stored(cls: Any, subject: str, purposes: list[str] | None = Non
 
 @function
 async def revoke_all_stored_for_subject(resource: Any, subject: str, *, purposes: Iterable[str] | None = None) -> int:
-    """Revoke all live stored tokens of a subject in one statement, and return how many they were.
+    """Revoke all stored tokens of a subject that nobody revoked yet, in one statement; return how many they were.
 
     purposes: only these. Tokens that were never stored live on; ``log_out_everywhere`` ends those too.
     """
