@@ -65,7 +65,11 @@ def _ours(word: Word) -> Action:
 _ACTIONS: Mapping[str, Action] = {
     "revoke_token": _ours(_REVOKE_TOKEN),
     "revoke_jti": _ours(_REVOKE_JTI),
-    "revoke_all": _ours(action(classmethod(revoke_stored), doc="Revokes all stored tokens of a subject that nobody revoked yet, in one statement.")),
+    "revoke_all": _ours(
+        action(
+            classmethod(revoke_stored), doc="Revokes all stored tokens of a subject that nobody revoked yet, in one statement."
+        )
+    ),
     "is_revoked": _ours(action(classmethod(is_revoked), doc="Tells whether a token, or a jti, is revoked.")),
     "store_changes": _ours(_STORE_CHANGES),
     "get_changes": _ours(read(classmethod(find_pending), get=True, doc="Finds pending changes.")),
