@@ -106,7 +106,7 @@ def test_a_server_without_a_free_connection_says_what_to_do(server, call, declar
     kind = "postgresql" if server.url.startswith("postgresql") else "mariadb"
     made, removed, user = FULL[kind]
     run_sql(server.url, made)
-    url = server.url.replace("postgres@", user).replace("root@", user).replace("/test", "/")
+    url = server.url.replace("postgres@", user).replace("root@", user)
     held = None
     try:
         if kind == "mariadb":

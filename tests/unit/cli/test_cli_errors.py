@@ -59,7 +59,7 @@ def test_settings_that_cannot_be_are_not_supervised(run, folder, monkeypatch):
     (folder / "unset.py").write_text(
         "from __future__ import annotations\n"
         "from datetime import timedelta\n"
-        "from resourcekit import Attr, Resource, attribute, env\n"
+        "from resourcekit import Attr, Domain, Resource, attribute, env\n"
         "from resourcekit.data_layers import SQL\n"
         "from resourcekit.extending import Extension, Service\n"
         "class Count(Service):\n"
@@ -67,7 +67,8 @@ def test_settings_that_cannot_be_are_not_supervised(run, folder, monkeypatch):
         "    async def run(self, context): ...\n"
         "class Counted(Extension):\n"
         "    services = (Count,)\n"
-        "class Ticket(Resource, data_layer=SQL(env('TICKETS_URL')), extensions=[Counted]):\n"
+        "tickets = Domain('unset')\n"
+        "class Ticket(Resource, domain=tickets, data_layer=SQL(env('TICKETS_URL')), extensions=[Counted]):\n"
         "    id: Attr[int] = attribute(primary_key=True)\n"
     )
     result = run("supervise", "unset")
