@@ -43,11 +43,12 @@ def machine_url() -> str | None:
         if not named and probe.connect_ex(("127.0.0.1", 6379)) == 0:
             return "redis://127.0.0.1:6379/0"
     program = shutil.which("redis-server")
-    return None if program is None else _started(program).url
+    return None if program is None else _started("redis", program).url
 
 
-def _started(program: str) -> Valkey:
-    folder, owner = tempfile.mkdtemp(prefix="resourcekit-redis-"), os.getpid()
+def _started(name: str, program: str | None = None) -> Valkey:
+    """Start a server of this run, ended and removed with it."""
+    folder, owner = tempfile.mkdtemp(prefix=f"resourcekit-{name}-"), os.getpid()
     server = Valkey(Path(folder), program=program).start()
 
     def remove() -> None:
@@ -133,16 +134,7 @@ class Valkey:
 @functools.cache
 def shared() -> Valkey:
     """Start a server that serves for the whole run; whoever uses it has a tag of its own."""
-    folder = tempfile.mkdtemp(prefix="resourcekit-valkey-")
-    server, owner = Valkey(Path(folder)).start(), os.getpid()
-
-    def remove() -> None:
-        if os.getpid() == owner:
-            server.stop()
-            shutil.rmtree(folder, ignore_errors=True)
-
-    atexit.register(remove)
-    return server
+    return _started("valkey")
 
 
 def cluster(folder: Path, *options: str) -> list[Valkey]:

@@ -216,27 +216,26 @@ class TestRests:
         assert not again
         return rest
 
-    def test_beside_others_who_are_at_work_it_rests_three_times_as_long_as_it_works(self, database, repo):
-        """They have the server for three quarters of the time; after a batch that took long it rests a moment, no more."""
-        with closing(connect(database.url)) as other:
-            other.cursor().execute("SELECT 1")
-            assert 3 * 0.0625 == self.rests(repo, 0.0625)
-            assert 0.25 == self.rests(repo, 60.0)
-
-    def test_beside_a_call_that_lasts_it_rests(self, database, repo):
-        """Who has been at work since before the batch is at work."""
+    def test_beside_a_call_that_lasts_it_rests_three_times_as_long_as_it_works(self, database, repo):
+        """Others have the server for three quarters of the time; after a batch that took long it rests a moment, no more."""
         with closing(connect(database.url)) as other, ThreadPoolExecutor() as pool, closing(connect(database.url)) as watcher:
             call = pool.submit(other.execute, "SELECT pg_sleep(60)")
             while [("active",)] != watcher.execute(
                 "SELECT state FROM pg_stat_activity WHERE pid = %s", (other.info.backend_pid,)
             ).fetchall():
                 pass
-            rest = self.rests(repo, 1e-9)
+            rests = [self.rests(repo, took) for took in (1e-9, 0.0625, 60.0)]
             other.cancel()
             with pytest.raises(psycopg.errors.QueryCanceled):
                 call.result()
 
-        assert 3e-9 == pytest.approx(rest)
+        assert [3e-9, 3 * 0.0625, 0.25] == pytest.approx(rests)
+
+    def test_beside_others_who_have_been_at_work_meanwhile_it_rests(self, database, repo):
+        """A call that came and went during the batch counts as well."""
+        with closing(connect(database.url)) as other:
+            other.cursor().execute("SELECT 1")
+            assert 0.25 == self.rests(repo, 60.0)
 
     def test_who_waits_for_a_lock_is_not_at_work(self, database, repo):
         """As the followers of a fleet's leader wait, for days."""
@@ -266,45 +265,41 @@ class TestRests:
 
         assert (3 * 0.0625, 100) == (rest, removed)
 
-    def test_a_rest_ends_with_the_deadline(self, database, repo, declare, monkeypatch):
-        """A call takes no longer than it may."""
-        note = declare(repo)
-        fill(note, 100)
-        rests = []
-
-        async def pause(seconds):
-            rests.append(seconds)
-
-        monkeypatch.setattr(sweep, "pause", pause)
-        monkeypatch.setattr(type(repo.room), "tidy", lambda _, __, took: (1000.0, False))
-        with context(deadline=timedelta(seconds=60)):
-            list(drive_iterator(batches(note, size=50)))
-
-        assert 2 == len(rests)
-        assert max(rests) <= 60.0
-
     def test_alone_it_does_not_rest(self, database, repo):
         """Connections that do nothing are no others."""
         with closing(connect(database.url)) as other:
             other.cursor().execute("SELECT 1")
             assert 0.0 == self.rests(repo, 1e-9)
-        assert 0.0 == self.rests(repo, 0.25)
 
-    def test_each_batch_but_the_last_is_told_after_its_rest(self, database, repo, declare, monkeypatch):
-        """So whoever asks the sweep to stop while it rests need not wait for another batch."""
-        note = declare(repo)
+    @pytest.fixture
+    def swept(self, repo, declare, monkeypatch):
+        """A function that sweeps three batches, after each of which the room wants a rest; returns rests and batches in order."""
+        note, events = declare(repo), []
         fill(note, 100)
-        events = []
 
         async def pause(seconds):
             events.append(seconds)
 
-        monkeypatch.setattr(sweep, "pause", pause)
-        monkeypatch.setattr(type(repo.room), "tidy", lambda _, __, took: (0.125, False))
-        for _ in drive_iterator(batches(note, size=50)):
-            events.append("told")  # noqa: PERF401  # beside the rests
+        def sweep_with(rest):
+            monkeypatch.setattr(type(repo.room), "tidy", lambda _, __, took: (rest, False))
+            for _ in drive_iterator(batches(note, size=50)):
+                events.append("told")  # noqa: PERF401  # between the rests
+            return events
 
-        assert [0.125, "told", 0.125, "told", "told"] == events
+        monkeypatch.setattr(sweep, "pause", pause)
+        return sweep_with
+
+    def test_a_rest_ends_with_the_deadline(self, swept):
+        """A call takes no longer than it may."""
+        with context(deadline=timedelta(seconds=60)):
+            rests = [event for event in swept(1000.0) if event != "told"]
+
+        assert 2 == len(rests)
+        assert max(rests) <= 60.0
+
+    def test_each_batch_but_the_last_is_told_after_its_rest(self, swept):
+        """So whoever asks the sweep to stop while it rests need not wait for another batch."""
+        assert [0.125, "told", 0.125, "told", "told"] == swept(0.125)
 
 
 class TestPages:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -247,30 +247,37 @@ def asked(monkeypatch):
     return found
 
 
-def test_what_a_reader_keeps_back_is_not_copied_under_the_lock(repo, declare, watch, asked, monkeypatch):
+@pytest.fixture
+def reading(repo, monkeypatch):
+    """A function that fills a resource, and yields a connection that reads the moment thereafter until it commits."""
+
+    @contextmanager
+    def read(note):
+        monkeypatch.setattr(log, "_LONGEST", 16 * 8192)
+        fill(note, 2000)
+        with closing(sqlite3.connect(repo.url.database, isolation_level=None)) as reader:
+            reader.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            reader.execute("BEGIN")
+            reader.execute("SELECT count(*) FROM notes").fetchone()
+            yield reader
+
+    return read
+
+
+def test_what_a_reader_keeps_back_is_not_copied_under_the_lock(repo, declare, watch, asked, reading):
     """It may be much by the time when the reader goes, and a revoke would wait for all of it."""
     note = declare(repo)
-    fill(note, 2000)
-    monkeypatch.setattr(log, "_LONGEST", 16 * 8192)
-    with closing(sqlite3.connect(repo.url.database, isolation_level=None)) as reader:
-        reader.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        reader.execute("BEGIN")
-        reader.execute("SELECT count(*) FROM notes").fetchone()
+    with reading(note):
         removed = sum(drive_iterator(batches(note, size=100)))
 
     assert 2000 == removed
     assert "PRAGMA wal_checkpoint(RESTART)" not in asked
 
 
-def test_a_log_that_is_too_long_is_waited_for(repo, declare, watch, asked, monkeypatch):
+def test_a_log_that_is_too_long_is_waited_for(repo, declare, watch, asked, reading):
     """Four times before the next batch; when the readers have gone, it is begun anew, and the sweep waits no longer."""
     note = declare(repo)
-    fill(note, 2000)
-    monkeypatch.setattr(log, "_LONGEST", 16 * 8192)
-    with closing(sqlite3.connect(repo.url.database, isolation_level=None)) as reader:
-        reader.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        reader.execute("BEGIN")
-        reader.execute("SELECT count(*) FROM notes").fetchone()
+    with reading(note) as reader:
         sweeping = drive_iterator(batches(note, size=100))
         for _ in sweeping:
             if watch.rests.count(0.25) == 4 * 2:
@@ -279,6 +286,7 @@ def test_a_log_that_is_too_long_is_waited_for(repo, declare, watch, asked, monke
         before = len(watch.rests)
         list(sweeping)
 
+    assert 4 * 2 == watch.rests[:before].count(0.25)
     assert 0.25 not in watch.rests[before:]
     assert "PRAGMA wal_checkpoint(RESTART)" in asked
 
