@@ -1,4 +1,6 @@
-"""Writes docs/reference out of declarations and docstrings; ``--check`` only says whether the pages are up to date.
+"""Writes docs/reference out of declarations and docstrings, and the ways of calls into docs/internals/architecture.md.
+
+``--check`` only says whether the pages are up to date.
 
 Exit codes: 0 done, 1 a page differs from what would be written.
 """
@@ -17,6 +19,7 @@ import click
 
 import resourcekit
 from resourcekit import context, observability, plugins, queries
+from resourcekit.actions.functions import Function, MaybeRecordFunction, RecordFunction, RecordsFunction
 from resourcekit.cli import main as command
 from resourcekit.data_layers import SQL, Memory, Partitions, Redis, Repo, joined
 from resourcekit.data_layers.base import Capability
@@ -33,20 +36,41 @@ from resourcekit.declarations.argument import Argument
 from resourcekit.declarations.attribute import Attribute, Constraints
 from resourcekit.declarations.identity import Identity, Index
 from resourcekit.declarations.value_type import Kind
-from resourcekit.dsl.docstrings import first_sentence, markdown, texts_below, told
 from resourcekit.dsl.entity import Entity
-from resourcekit.dsl.reference import Item, class_section, code, enum_table, function_section, items_of, shown, table
-from resourcekit.dsl.sentinel import MISSING
-from resourcekit.engine.functions import Function, MaybeRecordFunction, RecordFunction, RecordsFunction
+from resourcekit.reference.docstrings import first_sentence, markdown, parse_docstring, texts_below
+from resourcekit.reference.extension_page import argument_items, attribute_item, options_section
+from resourcekit.reference.sections import Item, class_section, code, enum_table, function_section, items_of, table
 from resourcekit.resource_info import ResourceInfo
 from resourcekit.supervisor import Health, ServiceHealth, Supervisor
 from resourcekit.telemetry import measures
-from resourcekit_tokens import JWT, Confirmation, Revocation, SigningKey, TokenRecord, TokenResource, results
+from resourcekit_tokens import (
+    JWT,
+    Confirmation,
+    Confirmed,
+    CutOff,
+    ExpungeResult,
+    IssuedToken,
+    Revocation,
+    RevokedJti,
+    SigningKey,
+    TokenPair,
+    TokenRecord,
+    TokenResource,
+    TokenSession,
+    Verdict,
+)
 from resourcekit_tokens.actions import default_actions
 from resourcekit_tokens.claims import Claims
-from resourcekit_tokens.commands import COMMANDS
+from resourcekit_tokens.commands.importers import import_revocations
+from resourcekit_tokens.commands.token import COMMANDS
 
 REFERENCE = Path(__file__).parent / "reference"
+RESULTS = (Confirmed, CutOff, ExpungeResult, IssuedToken, RevokedJti, TokenPair, TokenSession, Verdict)
+"""What functions of tokens return or take, in the order of the page."""
+ARCHITECTURE = Path(__file__).parent / "internals" / "architecture.md"
+_WAYS = "<!-- The ways below are written by docs/generate.py, which traces the calls. -->", "<!-- End of the ways. -->"
+"""The lines around the ways in the page on architecture."""
+
 _MADE = "<!-- Written by docs/generate.py out of docstrings and declarations. Change those, and run it again. -->"
 _SELF = ("self", "cls")
 
@@ -56,20 +80,6 @@ def page(title: str, intro: str, *sections: str) -> str:
     return "\n\n".join([f"# {title}", _MADE, intro, *sections]) + "\n"
 
 
-def attribute_item(attribute: Attribute) -> Item:
-    """Return what a table tells of an attribute."""
-    notes = [word.replace("_", " ") for word in ("primary_key", "public", "sensitive") if getattr(attribute, word)]
-    return Item(
-        name=attribute.name, type=str(attribute.type), default=_default(attribute), notes=", ".join(notes), doc=attribute.doc
-    )
-
-
-def _default(entity: Attribute | Argument) -> str:
-    if entity.default_factory is not None:
-        return f"{shown(entity.default_factory)}()"
-    return "" if entity.default is MISSING else shown(entity.default)
-
-
 # The pages --------------------------------------------------------------------------------------------------------
 
 
@@ -77,44 +87,27 @@ def tokens_page() -> str:
     """Options, attributes, actions, functions and results of a token resource."""
     return page(
         "Token resources",
-        "What `extensions=[TokenResource]` brings to a resource.",
+        "What `extensions=[TokenResource]` adds to a resource.",
         "## Options",
-        *(_options_section(kind, 3) for kind in (TokenResource, Revocation, Confirmation, JWT, SigningKey)),
+        *(options_section(kind, 3) for kind in (TokenResource, Revocation, Confirmation, JWT, SigningKey)),
         "## Attributes",
         markdown(TokenRecord.__doc__),
         table(map(attribute_item, TokenRecord.__info__.attributes.values()), called="attribute"),
         "## Actions",
-        "Each function runs one of these. Declare an action of the same name, and yours is run in its place.",
+        "Each function runs one of these. If you declare an action of the same name, it runs in its place.",
         *map(_action_section, default_actions(TokenResource())),
         "## Functions",
-        "Each stands on the class, in both colours (`Token.revoke(token)`, `await Token.revoke.aio(token)`), and in "
-        "the module for every resource (`resourcekit_tokens.revoke(Token, token)`, `await revoke.aio(Token, token)`).",
+        "Each is a function of the class, for sync and async code (`Token.revoke(token)`, `await Token.revoke.aio(token)`), and a "
+        "function of the module, for every resource (`resourcekit_tokens.revoke(Token, token)`, `await revoke.aio(Token, token)`).",
         *_token_functions(),
         "## Results",
-        *(_result_section(getattr(results, name)) for name in results.__all__),
+        *map(_result_section, RESULTS),
         class_section(Claims, level=3, without=("payload", "rules", "plain")),
     )
 
 
-def _options_section(kind: type, level: int) -> str:
-    prose, _ = told(kind.__doc__, [item.name for item in items_of(kind)])
-    return "\n\n".join([f"{'#' * level} {kind.__name__}", markdown(prose), table(items_of(kind), called="option")])
-
-
 def _action_section(action: Action) -> str:
-    texts: dict[str, str] = {}
-    if action.function is not None:
-        texts.update(told(action.function.__doc__, list(action.arguments))[1])
-    items = [
-        Item(
-            name=one.name,
-            type=str(one.type),
-            default=_default(one),
-            notes="sensitive" if one.sensitive else "",
-            doc=one.doc or texts.get(one.name, ""),
-        )
-        for one in action.arguments.values()
-    ]
+    items = argument_items(action)
     facts = [
         f"A {action.kind} action" if action.kind != "action" else "A generic action",
         f"named by `{_option_for(action.name)}`",
@@ -157,7 +150,7 @@ def _token_functions() -> Iterator[str]:
 
 
 def _result_section(kind: type) -> str:
-    prose, _ = told(kind.__doc__, [item.name for item in items_of(kind)])
+    prose, _ = parse_docstring(kind.__doc__, [item.name for item in items_of(kind)])
     return "\n\n".join([f"### {kind.__name__}", markdown(prose), table(items_of(kind), called="field")])
 
 
@@ -166,31 +159,46 @@ _WORDS: dict[str, tuple[type, ...]] = {
     "argument": (Argument, Constraints, Entity),
     "identity": (Identity, Entity),
     "index": (Index, Entity),
+    "belongs_to": (),
+    "has_one": (),
+    "has_many": (),
+    "many_to_many": (),
+    "related": (),
     "create": CreateAction.__mro__,
     "read": ReadAction.__mro__,
     "update": UpdateAction.__mro__,
     "destroy": DestroyAction.__mro__,
     "action": GenericAction.__mro__,
 }
-_CHANGES = ("set_attribute", "set_new_attribute", "increment", "touch", "optimistic_lock")
+_CHANGES = (
+    "set_attribute",
+    "set_new_attribute",
+    "increment",
+    "touch",
+    "optimistic_lock",
+    "manage",
+    "relate_actor",
+    "cascade_destroy",
+)
 _VALIDATIONS = ("one_of", "string_length", "match", "compare", "present", "absent")
 _PREPARATIONS = ("filter", "sort", "limit")
-_EXPRESSIONS = ("now", "arg", "case", "coalesce", "greatest", "existing", "incoming")
+_EXPRESSIONS = ("now", "today", "arg", "case", "coalesce", "greatest", "least", "concat", "existing", "incoming")
+_OF_THE_CALL = ("actor", "tenant", "fragment")
 
 
-def words_page() -> str:
-    """The words of a class body, and what can be said with them."""
-    options = told(resourcekit.Resource.__doc__, ("domain", "data_layer", "extensions", "notifiers", "abstract"))[1]
+def builders_page() -> str:
+    """The builders of a class body, with their parameters."""
+    options = parse_docstring(resourcekit.Resource.__doc__, ("domain", "data_layer", "extensions", "notifiers", "abstract"))[1]
     return page(
-        "The words of a class body",
+        "Builders of a class body",
         "All of them are imported from `resourcekit`.",
         "## Class options",
         code("class Ticket(Resource, domain=helpdesk, data_layer=SQL(...), extensions=[...], notifiers=[...]): ..."),
         table((Item(name=name, doc=doc) for name, doc in options.items()), called="option"),
         "## Types",
-        "What `Attr[...]`, an argument or the parameter of a decorated action may be; each also as `... | None`.",
+        "Types of `Attr[...]`, of arguments and of parameters of decorated actions. Each may also be `... | None`.",
         enum_table(Kind),
-        "## Words",
+        "## Entity builders",
         *(_word_section(name, (kind.__doc__ for kind in kinds)) for name, kinds in _WORDS.items()),
         _result_section(Upsert),
         "## Changes",
@@ -200,8 +208,8 @@ def words_page() -> str:
         "## Preparations",
         *map(_word_section, _PREPARATIONS),
         "## Expressions",
-        "Attributes of the class (`Ticket.status`) and these stand in filters, in `set_attribute`, in upserts.",
-        *map(_word_section, _EXPRESSIONS),
+        "Attributes of the class (`Ticket.status`) and these are used in filters, in `set_attribute` and in upserts.",
+        *map(_word_section, (*_EXPRESSIONS, *_OF_THE_CALL)),
     )
 
 
@@ -220,7 +228,10 @@ def running_page() -> str:
         function_section("query", resourcekit.query, level=2),
         class_section(resourcekit.Query, level=2),
         class_section(queries.ResourceQuery, level=2),
+        class_section(resourcekit.Page, level=2),
         function_section("get", queries._Get.__call__, level=2),  # noqa: SLF001  # the function behind the name
+        function_section("reload", queries._Reload.__call__, level=2),  # noqa: SLF001  # the function behind the name
+        function_section("load", queries._LoadRelated.__call__, level=2),  # noqa: SLF001  # the function behind the name
         class_section(queries.transaction, called="transaction"),
         class_section(context, called="context", without=("base",)),
         class_section(resourcekit.Context, called="Context"),
@@ -251,27 +262,43 @@ def _supervisor() -> str:
     return "\n\n".join([class_section(Supervisor, called="Supervisor"), *methods, *answers])
 
 
+def web_page() -> str:
+    """The web layer: options, routes, and the adapter of each framework."""
+    return page(*beside("web_reference").parts())
+
+
+def beside(name: str) -> Any:
+    """Return a module beside this one."""
+    sys.path.insert(0, str(Path(__file__).parent))
+    try:
+        return importlib.import_module(name)
+    finally:
+        sys.path.pop(0)
+
+
 def data_layers_page() -> str:
-    """The data layers that come along."""
+    """The data layers of resourcekit."""
     return page(
         "Data layers",
-        "All of them are imported from `resourcekit.data_layers`. Authors of others read `resourcekit.extending` in "
-        "[the doors](doors.md).",
+        "All of them are imported from `resourcekit.data_layers`. Authors of other data layers use `resourcekit.extending`, "
+        "listed in [public names](api.md).",
         class_section(Memory, without=("bind",)),
-        _options_section(SQL, 2),
-        _options_section(Partitions, 3),
-        _options_section(Redis, 2),
-        class_section(Repo, called="Repo", without=("dialect", "sync_pool", "async_pools", "forget")),
+        options_section(SQL, 2),
+        options_section(Partitions, 3),
+        options_section(Redis, 2),
+        class_section(
+            Repo, called="Repo", without=("dialect", "sync_pool", "async_pools", "forget", "close_idle", "close_everywhere")
+        ),
         class_section(joined, called="joined"),
         "## Capabilities",
-        "What a data layer can say that it does; an action that needs another one is refused (RK050).",
+        "Features that a data layer may declare. An action that needs a feature which its data layer lacks is refused (RK050).",
         enum_table(Capability),
     )
 
 
-def doors_page() -> str:
+def api_page() -> str:
     """Every public name with its first sentence, and the hooks."""
-    doors = (
+    modules = (
         "resourcekit",
         "resourcekit.data_layers",
         "resourcekit.doctor",
@@ -285,16 +312,16 @@ def doors_page() -> str:
         "resourcekit_tokens.errors",
     )
     sections: list[str] = []
-    for door in map(importlib.import_module, doors):
-        items = [Item(name=name, doc=sentence_of(name, getattr(door, name))) for name in door.__all__]
-        sections += [f"## {door.__name__}", markdown(door.__doc__), table(items)]
+    for module in map(importlib.import_module, modules):
+        items = [Item(name=name, doc=sentence_of(name, getattr(module, name))) for name in module.__all__]
+        sections += [f"## {module.__name__}", markdown(module.__doc__), table(items)]
     hooks = [function_section(name, hook) for name, hook in vars(plugins.Hooks).items() if name.startswith("resourcekit_")]
     return page(
-        "The doors",
-        "Every name that is meant to be imported, and what it is. What stands in no door may change without notice.",
+        "Public names",
+        "Every name of the public API, by the module that it is imported from. A name that is not listed here may change without notice.",
         *sections,
         "## Hooks",
-        "What a plugin may answer; it announces itself in the entry-point group `resourcekit`.",
+        "Functions that a plugin may define. Its package names it in the entry-point group `resourcekit`.",
         *hooks,
     )
 
@@ -311,9 +338,9 @@ def sentence_of(name: str, value: Any) -> str:
 
 def command_page() -> str:
     """The command line, out of click."""
-    with click.Context(command, info_name="resourcekit") as surroundings:
-        ours = {**command.commands, **{each.name or "": each for each in COMMANDS}}
-        return page("The command", *_command_parts(command, ours, surroundings, 2))
+    with click.Context(command, info_name="resourcekit") as deployment:
+        ours = {**command.commands, **{each.name or "": each for each in (*COMMANDS, import_revocations)}}
+        return page("The command", *_command_parts(command, ours, deployment, 2))
 
 
 def _command_parts(found: click.Command, below: Mapping[str, click.Command], here: click.Context, level: int) -> Iterator[str]:
@@ -339,11 +366,18 @@ def _option_item(option: click.Option) -> Item:
 PAGES: dict[str, Callable[[], str]] = {
     "command.md": command_page,
     "data-layers.md": data_layers_page,
-    "doors.md": doors_page,
+    "api.md": api_page,
     "running.md": running_page,
+    "web.md": web_page,
     "tokens.md": tokens_page,
-    "words.md": words_page,
+    "builders.md": builders_page,
 }
+
+
+def architecture_page() -> str:
+    """Return the page on architecture with the ways of calls as they are now."""
+    before, _, rest = ARCHITECTURE.read_text(encoding="utf-8").partition(_WAYS[0])
+    return f"{before}{_WAYS[0]}\n\n{beside('ways').section()}\n\n{_WAYS[1]}{rest.partition(_WAYS[1])[2]}"
 
 
 def main(arguments: list[str]) -> int:
@@ -356,8 +390,13 @@ def main(arguments: list[str]) -> int:
     unknown = sorted(file.name for file in given.to.glob("*.md") if file.name not in PAGES)
     for name in (*stale, *unknown):
         click.echo(f"{name} {'is not a page that is made here' if name in unknown else 'differs' if given.check else 'written'}")
+    ways = beside("ways")
+    parts = {ARCHITECTURE: architecture_page, ways.SERVERS: ways.servers_page} if given.to == REFERENCE else {}
+    changed = {file: text for file, make in parts.items() if not _is_current(file, text := make())}
     if given.check:
-        return int(bool(stale or unknown))
+        return int(bool(stale or unknown or changed))
+    for file, text in changed.items():
+        file.write_text(text, encoding="utf-8")
     given.to.mkdir(parents=True, exist_ok=True)
     for name in stale:
         (given.to / name).write_text(PAGES[name](), encoding="utf-8")

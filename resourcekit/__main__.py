@@ -1,4 +1,4 @@
-"""``python -m resourcekit``: the command, for where its script is not on the path."""
+"""``python -m resourcekit``: runs the command if its script is not on the path."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finds the resources that somebody names: as classes, domains, modules or texts. It knows nothing of what they are for."""
+"""Finds resources by target: a class, a domain, a module or a text. The command and ``doctor`` use it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import Any
 
 from resourcekit.domain import Domain, default_domain
 from resourcekit.errors import DeclarationError, ResourcekitError, did_you_mean
-from resourcekit.resource import registered
+from resourcekit.known_names import shown
+from resourcekit.metaclass import registered
 
 __all__ = ["find_resources"]
 
@@ -22,13 +23,15 @@ _PASSED_OVER = ("__main__", "conftest", "migrations", "test", "tests")
 def find_resources(*targets: object) -> tuple[Any, ...]:
     """Return the resources that the targets name, each once, in the order of targets and of declaration.
 
-    A target is a resource; a Domain; a module; ``"myapp.accounts"`` (imported; every resource that is declared in that
-    module or below it); ``"myapp.**"`` (all modules of the package are imported first, but for tests, migrations and
-    ``__main__``; packages without an ``__init__`` file are not entered); or ``"myapp.accounts:Token"`` (an attribute of
-    that module: a resource, a domain or a module).
+    Args:
+        targets: Each is a resource; a Domain; a module; ``"myapp.accounts"`` (imported; every resource declared in that
+            module or below it); ``"myapp.**"`` (all modules of the package are imported first, except tests, migrations and
+            ``__main__``; packages without an ``__init__`` file are not entered); or ``"myapp.accounts:Token"`` (an attribute
+            of that module: a resource, a domain or a module).
 
-    Raises DeclarationError: RK070 where nothing is named, RK071 where a target holds no resource, RK072 where a module
-    cannot be imported, RK073 where a target is none of the above. Errors of resourcekit that an import raises pass.
+    Raises:
+        DeclarationError: RK070 if no target is given, RK071 if a target contains no resource, RK072 if a module cannot be
+            imported, RK073 for any other target. Errors of resourcekit that an import raises are passed on.
     """
     if not targets:
         raise DeclarationError("RK070", "no resource is named", hint=_HOW)
@@ -53,7 +56,7 @@ def _resources_of(target: object) -> tuple[Any, ...]:
     if isinstance(target, type) and "__info__" in target.__dict__:
         hint = "Name a class that inherits from it and is not abstract."
         raise DeclarationError("RK073", f"{target.__name__} is abstract, and keeps no records", hint=hint)
-    raise DeclarationError("RK073", f"{target!r} is no resource, domain, module or text", hint=_HOW)
+    raise DeclarationError("RK073", f"{shown(target)} is no resource, domain, module or text", hint=_HOW)
 
 
 def _read(text: str) -> tuple[Any, ...]:
@@ -76,7 +79,7 @@ def _read(text: str) -> tuple[Any, ...]:
 
 
 def _imported(name: str) -> ModuleType:
-    """Import a module. Whatever it raises comes out as one error that names the module, or as resourcekit's own."""
+    """Import a module. Errors of resourcekit are passed on; any other error becomes one that names the module."""
     try:
         return import_module(name)
     except ResourcekitError:
@@ -84,12 +87,20 @@ def _imported(name: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
             raise _cannot_import(name, error) from error
-        hint = "Check the spelling, and run from the folder that holds it, or install it."
+        hint = _with_colon(name) or "Check the spelling, and run from the folder that holds it, or install it."
         raise DeclarationError("RK072", f"there is no module {error.name!r}", path=(name,), hint=hint) from error
     except Exception as error:  # a module can raise anything
         raise _cannot_import(name, error) from error
     except SystemExit as error:
         raise _cannot_import(name, error) from error
+
+
+def _with_colon(name: str) -> str:
+    """Return a hint if a dotted name is an imported module and an object of it: ``"accounts.Token"``. Otherwise ``""``."""
+    module, _, path = name.rpartition(".")
+    if path and _may_be_named(getattr(sys.modules.get(module), path, None)):
+        return f'Write "{module}:{path}".'
+    return ""
 
 
 def _cannot_import(name: str, error: BaseException) -> DeclarationError:
@@ -129,7 +140,7 @@ def _declared_in(package: str) -> tuple[Any, ...]:
 
 
 def _nothing_in(target: object) -> DeclarationError:
-    """Say what the target holds none of, and where resources do stand."""
+    """Return the error for a target without resources. It names places that have resources."""
     if isinstance(target, Domain):
         hint = f"Declare one: class Token(Resource, domain={target.name}, ...), and import its module before this line."
         if target is default_domain:

@@ -1,19 +1,17 @@
-"""OpenTelemetry metrics and spans, for programs that want them: ``pip install 'resourcekit[opentelemetry]'``.
+"""OpenTelemetry metrics and spans: ``pip install 'resourcekit[opentelemetry]'``.
 
-``instrument()`` wraps the functions of extensions where they are kept; until it is called nothing of it is on any path.
-
-Metrics, with unit, kind and labels:
+``instrument()`` wraps the functions of extensions; before that call it has no cost. Metrics, with unit, kind and labels:
 
 * ``resourcekit.calls``: 1, counter; ``function``, ``resource``, ``outcome``
 * ``resourcekit.call.duration``: s, histogram; ``function``, ``resource``
 * ``resourcekit.service.runs``: 1, counter; ``service``, ``resource``, ``outcome``
 * ``resourcekit.service.lag``: s, gauge; ``service``, ``resource``
 * ``resourcekit.service.since``: s, gauge; ``service``, ``resource``
-* what extensions announce, as their reference says
+* further ones that extensions announce; their reference lists them
 
-``outcome``: ``"true"`` or ``"false"`` of a check, ``"ok"``, or the name of the exception's type. Each call is a span
-``Resource.function``, each run of a service a span ``Resource.service``, with the same attributes. None of it ever holds a
-value of a record, a key or a token (P9).
+``outcome``: ``"true"`` or ``"false"`` for a check, ``"ok"``, or the name of the exception's type. Each call is a span
+``Resource.function``, each run of a service a span ``Resource.service``, with the same attributes. A metric or a span never
+contains a value of a record, a key or a token; promise P9 (no secrets in logs).
 """
 
 from __future__ import annotations
@@ -24,7 +22,7 @@ from contextlib import AbstractContextManager, contextmanager
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
-from resourcekit.engine.functions import Function, functions
+from resourcekit.actions.functions import Function, functions
 from resourcekit.telemetry import Labels, Measure, counts, gauges, measures, watch
 
 if TYPE_CHECKING:
@@ -39,10 +37,12 @@ _SCOPE = "resourcekit"
 def instrument(
     *, meter_provider: MeterProvider | None = None, tracer_provider: TracerProvider | None = None
 ) -> Callable[[], None]:
-    """Report calls and counts to OpenTelemetry; returns a function that ends it.
+    """Report calls and counts to OpenTelemetry. Return a function that ends the reporting.
 
-    meter_provider, tracer_provider: the global ones unless given.
-    Call it after the modules that declare resources are imported. Raises ImportError, with what to install, where OpenTelemetry's API is missing.
+    meter_provider, tracer_provider: the global ones by default.
+
+    Call it after the modules that declare resources are imported. Raise ImportError, with the package to install, if
+    OpenTelemetry's API is missing.
     """
     try:
         from opentelemetry import metrics, trace
@@ -105,7 +105,7 @@ def _observed(
 
 
 def _current(tracer: Any, name: str, **attributes: str) -> AbstractContextManager[Any]:
-    """Begin a span. An exception's text may come from a user's code, so only its type is told, by the outcome."""
+    """Begin a span. The text of an exception may come from a user's code, so the span has only its type, as the outcome."""
     block: AbstractContextManager[Any] = tracer.start_as_current_span(
         name, attributes=attributes, record_exception=False, set_status_on_exception=False
     )
@@ -113,14 +113,13 @@ def _current(tracer: Any, name: str, **attributes: str) -> AbstractContextManage
 
 
 class _Spans:
-    """Shows OpenTelemetry what the engine says of its work."""
+    """Creates an OpenTelemetry span for each piece of work that the engine reports."""
 
     def __init__(self, tracer: Any) -> None:
         self._tracer = tracer
 
     @contextmanager
     def span(self, name: str, labels: Mapping[str, str]) -> Generator[None]:
-        """See Watcher."""
         with _current(self._tracer, name, **{f"resourcekit.{label}": text for label, text in labels.items()}) as span:
             try:
                 yield

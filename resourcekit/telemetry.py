@@ -1,6 +1,7 @@
-"""What the engine says about its work: log lines, counts and gauges by name, spans; it knows nobody.
+"""Log lines, counters, gauges and spans of the engine.
 
-Log names: ``resourcekit`` and children. No record, key or token is ever part of a log line, a count or a span (P9).
+Log names: ``resourcekit`` and children. No record, key or token is ever part of a log line, a count or a span; promise P9 (no
+secrets in logs).
 """
 
 from __future__ import annotations
@@ -31,12 +32,12 @@ __all__ = [
 
 Labels = tuple[tuple[str, str], ...]
 Reading = Callable[[], float | None]
-"""Answers what a gauge shows now; ``None`` where it cannot tell."""
+"""Returns the value of a gauge; ``None`` if it is unknown."""
 
 
 @attrs.frozen
 class Measure:
-    """Something that is counted, or shown: its name, what it tells, and in which unit (as OpenTelemetry writes units)."""
+    """A counter or a gauge: its name, its meaning, and its unit (in OpenTelemetry's notation)."""
 
     name: str
     doc: str
@@ -45,10 +46,10 @@ class Measure:
 
 
 class Watcher(Protocol):
-    """Whoever wants to see work while it goes on."""
+    """The interface of a receiver of spans."""
 
     def span(self, name: str, labels: Mapping[str, str]) -> AbstractContextManager[object]:
-        """Return a block that stands for a piece of work; what leaves it is its outcome."""
+        """Return a context manager for a piece of work. An exception that leaves it is the outcome."""
         ...
 
 
@@ -59,24 +60,24 @@ _watchers: list[Watcher] = []
 
 
 def logger(part: str) -> logging.Logger:
-    """Return the logger of a part of the house, for example ``logger("engine")``."""
+    """Return the logger of a part of the framework, for example ``logger("engine")``."""
     return logging.getLogger(f"resourcekit.{part}")
 
 
 def measure(name: str, doc: str, unit: str = "1", kind: Literal["counter", "gauge"] = "counter") -> Measure:
-    """Announce something that will be counted, or shown by a gauge, once, where its module is imported."""
+    """Announce a counter or a gauge, once, when its module is imported."""
     return _measures.setdefault(name, Measure(name, doc, unit, kind))
 
 
 def count(what: Measure, by: float = 1, **labels: str) -> None:
-    """Count that something happened; few labels, and never a value of a record."""
+    """Add to a counter. Use few labels, and never a value of a record."""
     _counts[what.name, tuple(sorted(labels.items()))] += by  # type: ignore[assignment]  # seconds are counted as well
 
 
 def gauge(what: Measure, read: Reading, **labels: str) -> Callable[[], None]:
-    """Let a gauge show what ``read`` answers whenever it is looked at; returns a function that ends it.
+    """Register a gauge that shows the result of ``read`` whenever it is read. Return a function that removes it.
 
-    Given again for the same labels, the last one counts.
+    If the same labels are registered again, the last one counts.
     """
     key = what.name, tuple(sorted(labels.items()))
     _readings[key] = read
@@ -89,35 +90,35 @@ def gauge(what: Measure, read: Reading, **labels: str) -> Callable[[], None]:
 
 
 def measures() -> tuple[Measure, ...]:
-    """Return all that was announced."""
+    """Return all announced counters and gauges."""
     return tuple(_measures.values())
 
 
 def counts() -> dict[tuple[str, Labels], float]:
-    """Return how much of each was counted in this process, by name and labels."""
+    """Return the counts of this process, by name and labels."""
     return dict(_counts)
 
 
 def gauges() -> dict[tuple[str, Labels], float]:
-    """Return what each gauge shows now, by name and labels; those that cannot tell are left out."""
+    """Return the values of all gauges, by name and labels, without those that are unknown."""
     shown = {key: read() for key, read in list(_readings.items())}
     return {key: value for key, value in shown.items() if value is not None}
 
 
 def watch(watcher: Watcher) -> Callable[[], None]:
-    """Show all work to a watcher from now on; returns a function that ends it."""
+    """Send all spans to a watcher from now on. Return a function that ends this."""
     _watchers.append(watcher)
     return lambda: _watchers.remove(watcher)
 
 
 def watched() -> bool:
-    """Tell whether anybody watches, and it is worth while to find out for him what nobody else asks."""
+    """Return whether there is a watcher. Work that only spans need is skipped without one."""
     return bool(_watchers)
 
 
 @contextlib.contextmanager
 def span(name: str, **labels: str) -> Generator[None]:
-    """Surround a piece of work with a span of each watcher."""
+    """Run a piece of work inside a span of each watcher."""
     with contextlib.ExitStack() as stack:
         for watcher in _watchers:
             stack.enter_context(watcher.span(name, labels))

@@ -1,4 +1,4 @@
-"""Names for annotations that users write; it knows nobody."""
+"""Type names for annotations in user code."""
 
 from __future__ import annotations
 

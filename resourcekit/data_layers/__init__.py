@@ -1,4 +1,5 @@
-"""Where records are kept. ``SQL`` and ``Redis`` are loaded when they are first named: nobody pays for them unasked."""
+"""The data layers: where records are stored. ``SQL`` and ``Redis`` are imported on first use, so other programs do not load
+them."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ __all__ = ["SQL", "Memory", "Partitions", "Redis", "Repo", "joined"]
 
 
 def __getattr__(name: str) -> object:
-    """Load a layer on demand (PEP 562). Raises ImportError, with what to install, where a layer's packages are missing."""
+    """Import a layer on demand (PEP 562). Raise ImportError with the command to run if the packages of a layer are missing."""
     if name in ("SQL", "Partitions", "Repo", "joined"):
         from resourcekit.data_layers import sql
 

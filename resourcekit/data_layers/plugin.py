@@ -1,6 +1,6 @@
-"""Announces the data layers of this package as a third party would, so that a name or a URL is enough to name one.
+"""The plugin that announces the data layers of this package, in the way a third party would.
 
-Loaded when somebody names a layer or an extension by a text; it knows every layer and nothing of how they work.
+It is loaded when a declaration gives a data layer or an extension as text, by name or URL.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["resourcekit_data_layers"]
 
 @hookimpl
 def resourcekit_data_layers() -> Mapping[str, type[Any]]:
-    """Return the layers by name or URL scheme; one whose packages are not installed says so where it is named."""
+    """Return the layers by name and URL scheme. A layer whose packages are not installed raises an error when it is used."""
     from resourcekit.data_layers import SQL, Memory
 
     layers: dict[str, type[Any]] = {"memory": Memory, "sqlite": SQL, "postgresql": SQL, "mysql": SQL, "mariadb": SQL}
@@ -29,7 +29,7 @@ def resourcekit_data_layers() -> Mapping[str, type[Any]]:
 
 
 class RedisIsMissing(DataLayer):
-    """Stands for Redis where redis-py is not installed."""
+    """Placeholder for Redis if redis-py is not installed."""
 
     def __new__(cls, *_: object) -> Self:
         """Raise DeclarationError RK104."""

@@ -1,4 +1,4 @@
-"""The words of a class body: attribute, argument, action, change, preparation, validation, identity, index.
+"""The entities of a class body: attribute, argument, action, change, preparation, validation, identity, index.
 
-They are themselves an extension (Core), with no privilege that another extension lacks.
+They are an extension (Core) without privileges over other extensions.
 """

@@ -1,4 +1,4 @@
-"""Actions: what can be done with a resource. Plain facts; how they run is the engine's."""
+"""Actions: the declared operations of a resource, as facts. The engine (``resourcekit.actions``) runs them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from typing import Any, ClassVar, Literal, Self
 import attrs
 
 from resourcekit.declarations.argument import Argument, read_signature
+from resourcekit.declarations.structures import structure_of
 from resourcekit.declarations.value_type import ANYTHING, UnknownType, ValueType, read_annotation
 from resourcekit.dsl.entity import Entity
 from resourcekit.dsl.scope import Scope
-from resourcekit.flow.expression import Expression
+from resourcekit.expressions.calls import checked_call
+from resourcekit.expressions.nodes import Expression
 
 __all__ = ["Action", "CreateAction", "DestroyAction", "GenericAction", "ReadAction", "UpdateAction", "Upsert"]
 
@@ -20,31 +22,40 @@ Kind = Literal["create", "read", "update", "destroy", "action"]
 
 @attrs.frozen(kw_only=True)
 class Upsert:
-    """What a create does when the record is there already.
+    """The behaviour of a create if the record exists already.
 
     identity: the identity that decides; ``None``: the primary key.
-    set: attribute to expression (over ``existing(...)`` and ``incoming(...)``); attributes not named stay. ``None``:
-        all that the caller and the changes gave, as it came. Empty: the record stays as it is.
-    given: attributes that are written besides ``set``, as they came, where the caller or a change gave them.
-    where: update only where this holds of the stored record; else "skipped".
+    set: attribute to expression (over ``existing(...)`` and ``incoming(...)``); attributes that are not named keep their
+        values. ``None``: all values that the caller and the changes gave. Empty: the record stays unchanged.
+    given: attributes that are written besides ``set``, with the given value, if the caller or a change gave them.
+    where: update only if this condition holds for the stored record; else the action raises StaleRecord, and ``outcome`` is
+        "skipped".
+    ignores_read: also write to a record that the primary read hides. Otherwise such a record is a UniqueViolation.
     """
 
     identity: str | None = None
     set: Mapping[str, Expression] | None = None
     given: tuple[str, ...] = ()
     where: Expression | None = None
+    ignores_read: bool = False
+
+
+Upsert.__init__ = checked_call("Upsert", "its options are: identity, set, given, where, ignores_read")(Upsert.__init__)  # type: ignore[method-assign]
 
 
 @attrs.frozen(kw_only=True, eq=False)
 class Action(Entity):
     """The facts that all kinds of action share.
 
-    kind: one of five. arguments: inputs that are no attributes, in the order in which they may be given by position.
-    function: what a decorated action runs; takes_class: its first parameter is the resource (a class method);
-    parameters: the arguments that it takes; context_parameter: the name of its parameter for the Context, if it has one.
-    primary: the one that is used where none is named.
-    transaction: run inside a transaction even if one statement would do.
-    notifiers: told after the commit, besides those of the resource.
+    kind: one of five.
+    arguments: inputs that are not attributes, in the order in which they may be given by position.
+    function: the function of a decorated action.
+    takes_class: the first parameter of the function is the resource (a class method).
+    parameters: the arguments that the function takes.
+    context_parameter: the name of the function's parameter for the Context, if it has one.
+    primary: the action that is used if no action is named.
+    transaction: run inside a transaction even if one statement would be enough.
+    notifiers: called after the commit, besides those of the resource.
     """
 
     section: ClassVar[str] = "actions"
@@ -60,7 +71,7 @@ class Action(Entity):
     notifiers: tuple[Any, ...] = ()
 
     def declared(self, name: str, annotation: object, scope: Scope) -> Self:
-        """Take the name, and read the arguments out of the function's signature where there is one."""
+        """Take the name, and read the arguments from the function's signature if there is one."""
         action = attrs.evolve(self, name=self.name or name)
         if action.function is None:
             return action
@@ -85,11 +96,11 @@ class Action(Entity):
 
 @attrs.frozen(kw_only=True, eq=False)
 class _WriteAction(Action):
-    """What creates, updates and destroys share.
+    """The facts that creates, updates and destroys share.
 
-    accept: attributes that the caller may give; none unless said.
-    changes: set values, each getting the changeset of the one before; functions ``(changeset, context)`` or objects.
-    validations: look at the changeset once all changes are done; all of them run, and what they find comes together.
+    accept: attributes that the caller may give; none by default.
+    changes: steps that set values, each with the changeset of the one before; functions ``(changeset, context)`` or objects.
+    validations: checks of the changeset after all changes. All of them run, and their findings are reported together.
     """
 
     accept: tuple[str, ...] = ()
@@ -99,7 +110,7 @@ class _WriteAction(Action):
 
 @attrs.frozen(kw_only=True, eq=False)
 class CreateAction(_WriteAction):
-    """Stores a new record; with ``upsert``, or updates the one that is there."""
+    """Stores a new record; with ``upsert``, it may update the existing one."""
 
     kind: ClassVar[Kind] = "create"
     upsert: Upsert | None = None
@@ -110,7 +121,7 @@ class UpdateAction(_WriteAction):
     """Changes a record.
 
     require_atomic: refuse, at declaration, changes that must read first.
-    finds_with: the read action that shows which records there are to write to; the primary one unless named.
+    finds_with: the read action that shows the records to write to; the primary one by default.
     """
 
     kind: ClassVar[Kind] = "update"
@@ -120,7 +131,11 @@ class UpdateAction(_WriteAction):
 
 @attrs.frozen(kw_only=True, eq=False)
 class DestroyAction(_WriteAction):
-    """Removes a record. ``soft``: its changes are written instead, and the record stays. The rest: see UpdateAction."""
+    """Removes a record.
+
+    soft: write the changes instead of removing the record.
+    require_atomic, finds_with: as for an update.
+    """
 
     kind: ClassVar[Kind] = "destroy"
     soft: bool = False
@@ -132,23 +147,36 @@ class DestroyAction(_WriteAction):
 class ReadAction(Action):
     """Finds records.
 
-    preparations: shape the query, each getting that of the one before. get: at most one record is meant.
+    preparations: steps that shape the query, each with the query of the one before.
+    get: return at most one record.
+    page_limit: the size of a page for which the caller gives no limit.
+    page_limit_max: the largest limit that a caller may give.
     """
 
     kind: ClassVar[Kind] = "read"
     preparations: tuple[Any, ...] = ()
     get: bool = False
+    page_limit: int | None = None
+    page_limit_max: int | None = None
 
 
 @attrs.frozen(kw_only=True, eq=False)
 class GenericAction(Action):
-    """Runs a function and returns its result, cast to ``returns``."""
+    """Runs a function and returns its result, cast to ``returns``.
+
+    returns_nothing: the function is annotated with ``-> None``; another result is an error.
+    """
 
     kind: ClassVar[Kind] = "action"
     returns: ValueType = ANYTHING
+    returns_nothing: bool = False
 
     def _result_facts(self, returns: object) -> dict[str, Any]:
+        if returns is type(None):
+            return {"returns_nothing": True}
+        if isinstance(returns, type) and returns.__module__ != "builtins" and structure_of(returns) is not None:
+            return {}  # a class of the application: returned without a cast
         try:
             return {"returns": read_annotation(returns)}
-        except UnknownType:  # a class of the application's own: returned as it is
+        except UnknownType:  # a class of the application: returned without a cast
             return {}

@@ -1,34 +1,32 @@
-"""Arguments: inputs of an action that are no attributes; and the arguments that a function's signature declares."""
+"""Arguments: inputs of an action that are not attributes, declared directly or by the signature of a function."""
 
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Callable
 from typing import Any, ClassVar
 
 import attrs
 
+from resourcekit.call_context import Context
 from resourcekit.declarations.attribute import Constraints
 from resourcekit.declarations.value_type import ANYTHING, UnknownType, ValueType, read_annotation
+from resourcekit.dsl.diagnostics import Origin
 from resourcekit.dsl.entity import Entity
-from resourcekit.dsl.option import checked_word
-from resourcekit.dsl.origin import Origin
+from resourcekit.dsl.option import MISSING, checked_word
 from resourcekit.dsl.scope import Scope
-from resourcekit.dsl.sentinel import MISSING
 from resourcekit.errors import DeclarationError
-from resourcekit.flow.context import Context
 
 __all__ = ["Argument", "Signature", "argument", "read_signature"]
 
 
 @attrs.frozen(kw_only=True, eq=False)
 class Argument(Entity):
-    """An input of an action that is no attribute.
+    """An input of an action that is not an attribute.
 
     type: cast and checked like an attribute's.
-    default: the value where none is given; without one, the caller must give it unless it may be ``None``.
-    default_factory: makes that value, anew for each call.
+    default: the value if none is given; without a default, the caller must give a value unless it may be ``None``.
+    default_factory: a function that makes the default, called for each call of the action.
     sensitive: hidden in every error text.
     """
 
@@ -42,11 +40,11 @@ class Argument(Entity):
 
     @property
     def is_required(self) -> bool:
-        """The caller must give it."""
+        """Whether the caller must give a value."""
         return self.default is MISSING and self.default_factory is None and not self.type.allow_none
 
     def default_value(self) -> Any:
-        """Return a fresh default; ``None`` where none was declared."""
+        """Return a new default; ``None`` if none was declared."""
         if self.default_factory is not None:
             return self.default_factory()
         return None if self.default is MISSING else self.default
@@ -69,16 +67,19 @@ def argument(
 ) -> Argument:
     """Declare an argument of a declarative action: ``argument("token", str, sensitive=True)``.
 
-    name: by which the caller gives it, and by which changes find it in ``changeset.arguments``.
-    annotation: its type, as an attribute's. Raises DeclarationError RK031 for a type that cannot be cast.
+    name: the name for callers, and for changes in ``changeset.arguments``.
+    annotation: its type, as an attribute's. A type that cannot be cast raises DeclarationError RK031.
     """
     origin = Origin.here()
+    if not isinstance(name, str) or not name.isidentifier():  # type: ignore[redundant-expr]  # a number, for example
+        what, hint = f"the name of an argument is {name!r}, which no call can give", 'Write a name: argument("token", str).'
+        raise DeclarationError("RK033", what, path=("arguments",), origin=origin, hint=hint)
     constraints = Constraints(
         min_length=min_length,
         max_length=max_length,
         minimum=minimum,
         maximum=maximum,
-        match=None if match is None else re.compile(match),
+        match=match,
     )
     return Argument(
         name=name,
@@ -102,11 +103,11 @@ def _read(name: str, annotation: Any, origin: Origin) -> Any:
 
 @attrs.frozen
 class Signature:
-    """What the signature of a decorated action says.
+    """The signature of a decorated action.
 
-    leading: names of parameters that the engine fills by position (the query, the changeset, the class).
-    context: name of the parameter that gets the Context, if there is one.
-    arguments: all others, in order. returns: the return annotation, resolved; ``None`` where there is none.
+    context: name of the parameter for the Context, if there is one.
+    arguments: all others, in order.
+    returns: the return annotation, resolved; ``NoneType`` for ``-> None``; ``None`` without annotation.
     """
 
     arguments: tuple[Argument, ...]
@@ -115,13 +116,13 @@ class Signature:
 
 
 def read_signature(function: Callable[..., Any], scope: Scope, *, leading: int) -> Signature:
-    """Read the arguments of an action out of a function, passing over its first ``leading`` parameters.
+    """Read the arguments of an action from a function, without its first ``leading`` parameters.
 
-    Raises DeclarationError RK033 for a parameter without annotation, for ``*args`` and ``**kwargs``, and RK031 for a
-    type that cannot be cast.
+    Raise DeclarationError RK033 for a parameter without annotation, for ``*args`` and ``**kwargs``, and RK031 for a type that
+    cannot be cast.
     """
     found = inspect.signature(function)
-    scope = Scope(function.__globals__, scope.around)  # a function may come from another module than the class
+    scope = Scope(function.__globals__, scope.around)  # the function may come from another module than the class
     parameters = list(found.parameters.values())[leading:]
     context: str | None = None
     arguments: list[Argument] = []
@@ -139,6 +140,8 @@ def read_signature(function: Callable[..., Any], scope: Scope, *, leading: int) 
             Argument(name=parameter.name, type=_read(parameter.name, annotation, origin), default=default, origin=origin)
         )
     returns = None if found.return_annotation is found.empty else _resolve(found.return_annotation, scope)
+    if returns is None and found.return_annotation is not found.empty:
+        returns = type(None)
     return Signature(tuple(arguments), context, returns)
 
 

@@ -1,26 +1,35 @@
-"""The names by which the facts of a resource are read, while it is being built and afterwards. It knows no store."""
+"""Typed access to the facts of a resource, during compilation and afterwards."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TypeVar
 
+import attrs
+
 from resourcekit.declarations.action import Action
 from resourcekit.declarations.attribute import Attribute
+from resourcekit.declarations.calculations import Calculation
 from resourcekit.declarations.identity import Identity, Index
+from resourcekit.declarations.relationships import Relationship
 from resourcekit.dsl.entity import Entity
+from resourcekit.dsl.state import State as KitState
+from resourcekit.errors import MissingMethod
 
-__all__ = ["Facts"]
+__all__ = [
+    "Facts",
+    "State",
+]
 
 E = TypeVar("E", bound=Entity)
 
 
 class Facts:
-    """Typed views over declared entities; ``all_of`` is all that a holder must provide."""
+    """Typed views of declared entities. A subclass implements ``all_of``."""
 
     def all_of(self, kind: type[E]) -> Mapping[str, E]:
         """Return the declared entities of one kind (subclasses included) by name, in the order of declaration."""
-        raise NotImplementedError
+        raise MissingMethod.of(self, "all_of")
 
     @property
     def attributes(self) -> Mapping[str, Attribute]:
@@ -43,6 +52,21 @@ class Facts:
         return self.all_of(Index)
 
     @property
+    def relationships(self) -> Mapping[str, Relationship]:
+        """Relationships by name."""
+        return self.all_of(Relationship)
+
+    @property
+    def calculations(self) -> Mapping[str, Calculation]:
+        """Calculations by name."""
+        return self.all_of(Calculation)
+
+    @property
     def primary_key(self) -> tuple[str, ...]:
-        """Names of the attributes that make the key, in the order of declaration."""
+        """Names of the attributes of the primary key, in the order of declaration."""
         return tuple(name for name, attribute in self.attributes.items() if attribute.primary_key)
+
+
+@attrs.frozen(kw_only=True, eq=False, slots=False)
+class State(KitState, Facts):
+    """A resource while transformers change it; ``state.attributes`` and the like have the same meaning as on ResourceInfo."""

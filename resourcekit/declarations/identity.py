@@ -1,4 +1,4 @@
-"""Identities (what is unique besides the key) and indexes (what is often asked for). They know no store."""
+"""Identities (unique attributes besides the primary key) and indexes (attributes that queries often use)."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from typing import ClassVar
 
 import attrs
 
+from resourcekit.dsl.diagnostics import Origin
 from resourcekit.dsl.entity import Entity
-from resourcekit.dsl.origin import Origin
-from resourcekit.flow.expression import Expression
+from resourcekit.dsl.option import checked_word
+from resourcekit.expressions.nodes import Expression
 
 __all__ = ["Identity", "Index", "identity", "index"]
 
@@ -17,7 +18,7 @@ __all__ = ["Identity", "Index", "identity", "index"]
 class Identity(Entity):
     """Attributes whose values, taken together, belong to at most one record.
 
-    A record with ``None`` in one of them is never in conflict, on every store.
+    A record with ``None`` in one of them never conflicts, on any store.
     """
 
     section: ClassVar[str] = "identities"
@@ -27,9 +28,9 @@ class Identity(Entity):
 
 @attrs.frozen(kw_only=True, eq=False)
 class Index(Entity):
-    """Attributes that queries filter or sort by together; a hint to the store, with no effect on results.
+    """Attributes that queries filter or sort by together; a hint to the store, without effect on results.
 
-    where: which records are found by it; ``None``: all.
+    where: the condition of the records in the index; ``None``: all records.
     """
 
     section: ClassVar[str] = "indexes"
@@ -38,18 +39,21 @@ class Index(Entity):
     where: Expression | None = attrs.field(default=None, repr=False)
 
 
+@checked_word("identity")
 def identity(*fields: str, doc: str = "") -> Identity:
     """Declare that these attributes identify a record; the name comes from the class body.
 
-    fields: names of attributes. Of two records that agree in all of them, the second raises UniqueViolation.
+    fields: names of attributes. Of two records with equal values in all of them, the second raises UniqueViolation.
     """
     return Identity(fields=fields, origin=Origin.here(), doc=doc)
 
 
+@checked_word("index")
 def index(*fields: str, where: Expression | None = None, doc: str = "") -> Index:
     """Declare an index over these attributes, in this order; the name comes from the class body.
 
-    fields: names of attributes that queries filter or sort by together. where: a condition that those queries ask for,
-    too; records for which it does not hold cost nothing. A store that cannot index a part of its records indexes all.
+    fields: names of attributes that queries filter or sort by together.
+    where: a condition that those queries also have. Records that do not meet it are not indexed. A store without partial
+        indexes indexes all records.
     """
     return Index(fields=fields, where=where, origin=Origin.here(), doc=doc)

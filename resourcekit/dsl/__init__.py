@@ -1,1 +1,1 @@
-"""The declarative kit: how a class body becomes facts, and how extensions take part. It knows no resource."""
+"""The declarative kit: compiles a class body to facts, with the help of extensions."""

@@ -1,4 +1,4 @@
-"""What the names in an annotation mean where a class statement stands. It knows no resource."""
+"""Resolves the names in the annotations of a class statement."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Scope", "annotations_of"]
 
 @attrs.frozen
 class Scope:
-    """The names that can be seen from a class body: its module's, and those of the function around it."""
+    """The names that are visible in a class body: those of its module, and of the function around it."""
 
     module: Mapping[str, Any]
     around: Mapping[str, Any]
@@ -26,21 +26,21 @@ class Scope:
         return cls(frame.f_globals, frame.f_locals)
 
     def resolve(self, annotation: object) -> Any:
-        """Return the object an annotation stands for; a text is evaluated, as ``typing.get_type_hints`` does.
+        """Return the object of an annotation. A text is evaluated, as ``typing.get_type_hints`` does.
 
-        Raises NameError (or whatever the text raises) where it cannot be evaluated.
+        Raise NameError (or another error of the text) if it cannot be evaluated.
         """
         if not isinstance(annotation, str):
             return annotation
         return eval(annotation, dict(self.module), dict(self.around))  # noqa: S307  # the class body's own text
 
     def with_names(self, **names: object) -> Scope:
-        """Return this scope with a few more names."""
+        """Return this scope with additional names."""
         return attrs.evolve(self, around={**self.around, **names})
 
 
 def annotations_of(cls: type) -> Mapping[str, object]:
-    """Return the annotations that a class body itself has, as they were written."""
+    """Return the annotations of the class body itself, as they are written."""
     if sys.version_info >= (3, 14):
         import annotationlib
 

@@ -1,1 +1,1 @@
-"""Plain values that travel through an action: expressions, queries, changesets, contexts, results. They know nobody."""
+"""Deprecated. Only ``resourcekit.flow.clock`` is left, for programs that replace the clock by this name."""

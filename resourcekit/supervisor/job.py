@@ -1,4 +1,4 @@
-"""One service of one resource: runs it, one run at a time, and remembers how it went. It knows no worker."""
+"""One service of one resource: runs it, one run at a time, and keeps its history."""
 
 from __future__ import annotations
 
@@ -12,16 +12,18 @@ from typing import Any
 
 import attrs
 
+from resourcekit.actions.drive import drive_apart
+from resourcekit.actions.steps import settled as settled_result
+from resourcekit.call_context import CallMode, call_mode
+from resourcekit.clock import current_clock
 from resourcekit.dsl.service import Service, ServiceContext
-from resourcekit.engine.drive import drive
-from resourcekit.errors import WrongColour
-from resourcekit.flow.clock import current_clock
-from resourcekit.flow.context import Colour, colour
-from resourcekit.supervisor.figures import Figures
-from resourcekit.supervisor.health import ServiceHealth, is_late
-from resourcekit.supervisor.scheduling import Scheduling
-from resourcekit.supervisor.status import ServiceState, ServiceStatus
-from resourcekit.supervisor.turn import Elsewhere, Renew, turn_for
+from resourcekit.errors import MixedCallMode, WrongResult
+from resourcekit.forks import free_after_fork
+from resourcekit.signals import require_no_signal
+from resourcekit.supervisor.health import ServiceHealth, ServiceState, ServiceStatus, is_late
+from resourcekit.supervisor.metrics import Metrics
+from resourcekit.supervisor.schedule import Scheduling
+from resourcekit.supervisor.schedule_lease import HeldElsewhere, Renew, schedule_lease_for
 from resourcekit.telemetry import count, logger, measure, span, watched
 
 __all__ = ["Job", "is_cancellation"]
@@ -35,8 +37,9 @@ _RUNS = measure("resourcekit.service.runs", "Runs of services, by outcome.")
 class Job:
     """A service with its schedule and its history.
 
-    options: of the extension that brought the service. observe: called after each run, in the thread of the run.
-    due: when it runs next, by the monotonic clock; ``None`` while nobody will run it.
+    options: of the extension that declared the service. observe: a function that is called after each run, in the thread of
+        the run.
+    due: the time of the next run, by the monotonic clock; ``None`` if no worker will run it.
     """
 
     resource: Any
@@ -50,27 +53,27 @@ class Job:
     _wake: Callable[[], None] | None = attrs.field(default=None, init=False)
     _crashed: bool = attrs.field(default=False, init=False)
     _crashes: tuple[float, ...] = attrs.field(default=(), init=False)
-    _rests: bool = attrs.field(default=False, init=False)
+    _cooldowns: bool = attrs.field(default=False, init=False)
     _done: float = attrs.field(default=0.0, init=False)
     _known: ServiceStatus = attrs.field(init=False)
     _labels: dict[str, str] = attrs.field(init=False)
-    _figures: Figures = attrs.field(init=False)
-    _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
+    _metrics: Metrics = attrs.field(init=False)
+    _lock: threading.RLock = attrs.field(factory=lambda: free_after_fork(threading.RLock()), init=False)  # for signal handlers
     _ending: futures.Future[None] | None = attrs.field(default=None, init=False)
     _runner: tuple[int, object] = attrs.field(default=(0, None), init=False)
 
     def __attrs_post_init__(self) -> None:
-        """Know nothing yet."""
+        """Start with an empty history."""
         self._labels = {"service": self.name, "resource": self.resource.__name__}
-        self._figures = Figures(self._labels, lambda: self._done)
+        self._metrics = Metrics(self._labels, lambda: self._done)
         self._known = ServiceStatus(resource=self.resource, service=self.name, state="stopped", interval=self.interval)
 
     def __str__(self) -> str:
-        """``Expunger of Token``, as log lines call it."""
+        """Return ``Expunger of Token``, as in log lines."""
         return f"{self.name} of {self.resource.__name__}"
 
     def renewed(self) -> Job:
-        """Return this job without history or schedule, for a process that was forked."""
+        """Return this job without history or schedule, for a forked process."""
         return Job(
             resource=self.resource,
             options=self.options,
@@ -82,59 +85,72 @@ class Job:
         )
 
     def plan(self, wake: Callable[[], None]) -> None:
-        """Make the first run due soon, and tell the worker, who is known by how it is woken."""
+        """Schedule the first run and wake the worker. The wake function also identifies the worker."""
         with self._lock:
             now = current_clock().monotonic()
             self.due = self.scheduling.first(now, self.interval.total_seconds())
             self._done = now  # nothing is late yet
-            self._figures.show()
-            self._wake, self._crashed, self._crashes, self._rests = wake, False, (), False
+            self._metrics.show()
+            self._wake, self._crashed, self._crashes, self._cooldowns = wake, False, (), False
         wake()
 
     def retire(self, wake: Callable[[], None], *, crashed: bool = False) -> None:
-        """Make no run due, unless another worker has taken over; a run that is going on ends as it likes."""
+        """Schedule no more runs, unless another worker has taken over. A run in progress is not interrupted."""
         with self._lock:
             if self._wake == wake:
                 self.due, self._wake, self._crashed = None, None, crashed
-                self._figures.hide()
+                self._metrics.hide()
 
     def may_restart(self, moment: float) -> bool:
-        """Count a crash, and return whether it may be started again; a good run, and time, let crashes be forgotten."""
+        """Count a crash, and return whether the job may be started again. Crashes stop counting after the restart window."""
         with self._lock:
             self._crashes = (*self.scheduling.recent(self._crashes, moment), moment)
             return len(self._crashes) <= self.scheduling.restarts
 
     def claim(self) -> bool:
-        """Become the one who may run it now; false where somebody else is."""
+        """Claim the right to run the job now. Return False if another thread or task has it."""
         with self._lock:
             if self._ending is not None:
                 return False
             self._ending = futures.Future()
-            # Running from the outset, so that nobody who waits for it can cancel it.
+            # Running from the start, so that a caller that waits for it cannot cancel it.
             self._ending.set_running_or_notify_cancel()
-            self._runner, self._rests = _here(), False
+            self._runner, self._cooldowns = _here(), False
             return True
 
-    async def claim_when_free(self) -> None:
-        """Wait until the run that is going on has ended, and become the one who may run it.
+    @property
+    def claimed(self) -> object:
+        """The claim in force; ``None`` if there is none."""
+        return self._ending
 
-        Raises WrongColour where that run can only go on once this call has returned.
+    def release(self, before: object) -> None:
+        """Give up a claim of this thread or task that is not the one from before: an exception from outside has left it."""
+        if self._ending is not None and self._ending is not before and self._runner == _here():
+            self._known = attrs.evolve(self._known, running_since=None)
+            self._let_go()
+
+    async def claim_when_free(self) -> None:
+        """Wait until the run in progress has ended, and claim the job.
+
+        Raise MixedCallMode if that run can only continue after this call has returned.
         """
         while not self.claim():
             with self._lock:
                 ending, (thread, task) = self._ending, self._runner
             if ending is None:
                 continue
-            if (thread, task) == _here() or (thread == threading.get_ident() and colour.get() is Colour.SYNC):
+            if (thread, task) == _here() or (thread == threading.get_ident() and call_mode.get() is CallMode.SYNC):
                 msg = f"{self} is running in this very thread, so that waiting for it would never end; await run_now.aio from another task"
-                raise WrongColour(msg)
+                raise MixedCallMode(msg)
             await settled([ending], None)
 
     async def run(self, should_stop: Callable[[], bool], *, must: bool = True) -> object:
-        """Do the work once and return its result; whoever calls holds the claim, which ends with the run.
+        """Run the service once and return its result. The caller holds the claim, which ends with the run.
 
-        must: also where it is another process's turn; else nothing is done then, and Elsewhere is returned.
-        Raises whatever the service raises; the run is recorded as failed then, unless it was cancelled from outside.
+        must: run even if another process holds the schedule lease; otherwise nothing is run then, and HeldElsewhere is
+            returned.
+
+        Raise the error of the service. The run then counts as failed, unless it was cancelled from outside.
         """
         clock = current_clock()
         started, began = clock.now(), clock.monotonic()
@@ -143,36 +159,45 @@ class Job:
         outcome: dict[str, Any] = {}
         cut = _Cut(should_stop)
         try:
-            # In a sync call driven on its own, so that a service that suspends fails alone.
-            work = self._work(cut, must)
-            result = drive(work) if colour.get() is Colour.SYNC else await work
+            result = await drive_apart(self._work(cut, must))
             outcome = {"failures": 0, "last_error": "", "last_result": result, "last_success": started}
         except BaseException as error:
             failures = self._known.failures + (not is_cancellation(error))
             has_crashed = failures > self._known.failures and not isinstance(error, Exception)
-            self._rests = has_crashed and not self.may_restart(clock.monotonic())
+            self._cooldowns = has_crashed and not self.may_restart(clock.monotonic())
             outcome = {"failures": failures, "last_error": type(error).__name__}
             raise
         finally:
-            if isinstance(result, Elsewhere):
+            if isinstance(result, HeldElsewhere):
                 self._leave(result, clock.monotonic())
             else:
                 self._end(began, clock.monotonic(), {**outcome, "last_run": started}, is_whole=not cut.is_seen)
+                await self._notify_observer()
         return result
 
     async def _work(self, cut: _Cut, must: bool) -> object:  # passed on, as ``run`` got it
-        """Run the service, in turn with the other processes of the fleet where it wants that."""
+        """Run the service; with a schedule lease if it must run in only one process of the fleet."""
 
         async def work(renew: Renew | None = None) -> object:
-            context = ServiceContext(resource=self.resource, options=self.options, should_stop=cut.should_stop)
+            context = self._context(should_stop=cut.should_stop)
             with span(f"{self.resource.__name__}.{self.name}", **self._labels):
                 return await self.service.run(context if renew is None else attrs.evolve(context, renew=cut.seen_by(renew)))
 
-        turn = turn_for(self.resource, self.name, self.interval) if self.service.once_per_fleet else None
-        return await work() if turn is None else await turn.take(work, must=must, is_whole=lambda: not cut.is_seen)
+        await self.service.prepare(self._context(should_stop=cut.should_stop))
+        schedule_lease = schedule_lease_for(self.resource, self.name, self.interval) if self.service.once_per_fleet else None
+        return (
+            await work()
+            if schedule_lease is None
+            else await schedule_lease.take(work, must=must, is_whole=lambda: not cut.is_seen)
+        )
 
-    def _leave(self, found: Elsewhere, ended: float) -> None:
-        """Set the next try for when the turn may be taken again, and let go of the claim; it was no run."""
+    def _context(self, **more: Any) -> ServiceContext:
+        return ServiceContext(resource=self.resource, options=self.options, entity=self.service.entity, **more)
+
+    def _leave(self, found: HeldElsewhere, ended: float) -> None:
+        """Schedule the next attempt for the time when the lease may be free, and release the claim. This does not count as a
+        run.
+        """
         free = 0.0 if found.until is None else (found.until - current_clock().now()).total_seconds()
         with self._lock:
             if found.ago is not None:
@@ -192,7 +217,7 @@ class Job:
             wake()
 
     def _end(self, began: float, ended: float, facts: dict[str, Any], *, is_whole: bool) -> None:
-        """Record a run, set the next one, and let go of the claim."""
+        """Record a run, schedule the next one, and release the claim."""
         interval = self.interval.total_seconds()
         try:
             with self._lock:
@@ -210,8 +235,8 @@ class Job:
         self._tell()
 
     def _next(self, failures: int, began: float, ended: float, interval: float) -> float:
-        """Return when the next run is due, after one that has just ended."""
-        if self._rests:
+        """Return the time of the next run, after a run that has just ended."""
+        if self._cooldowns:
             return self.scheduling.after_rest(ended, interval)
         if failures > self._known.failures:
             return self.scheduling.after_failure(ended, failures, interval)
@@ -229,14 +254,19 @@ class Job:
             _log.warning(text, self, status.last_error, status.failures, status.next_due, extra=more)
         else:
             _log.debug("%s ran for %.3f s; next run at %s", self, status.last_seconds, status.next_due, extra=more)
-        if self.observe is not None:
-            try:
-                self.observe(status)
-            except Exception as error:  # an onlooker cannot undo a run
-                _log.error("the on_run of %s failed with %s", self, type(error).__name__)
+
+    async def _notify_observer(self) -> None:
+        """Call on_run with the status, and await what it returns if that is awaitable."""
+        if self.observe is None:
+            return
+        try:
+            await drive_apart(settled_result(self.observe(self.status())))
+        except Exception as error:  # an observer cannot undo a run
+            require_no_signal(error)
+            _log.error("the on_run of %s failed with %s", self, type(error).__name__)
 
     def status(self) -> ServiceStatus:
-        """Return what is known of it now."""
+        """Return the current status."""
         clock = current_clock()
         with self._lock:
             due, known = self.due, self._known
@@ -245,7 +275,7 @@ class Job:
             )
 
     def health(self) -> ServiceHealth:
-        """Return whether it is done as it should be, by what is known without asking its store."""
+        """Return the health, as far as it is known without a read of the store."""
         status = self.status()
         with self._lock:
             late = is_late(self._done, current_clock().monotonic(), self.interval.total_seconds())
@@ -260,25 +290,25 @@ class Job:
         )
 
     async def with_lag(self, health: ServiceHealth) -> ServiceHealth:
-        """Add to its health what the service tells of the work that waits."""
+        """Return the health with the lag that the service reports."""
         try:
             return attrs.evolve(health, lag=await self._ask_lag())
-        except Exception as error:  # a store can fail in any way, and that is the answer
+        except Exception as error:  # a store can fail in any way, and this reports it
+            require_no_signal(error)
             return attrs.evolve(health, lag_error=type(error).__name__)
 
     async def note_lag(self) -> None:
-        """Find out, after a run and where somebody watches, how long work waits that the run has left, or could not do."""
+        """After a run, and if there is a watcher, measure the lag of the work that is left."""
         if watched():
-            with contextlib.suppress(Exception):  # the gauge shows nothing then
+            with contextlib.suppress(Exception):  # the gauge then has no value
                 await self._ask_lag()
 
     async def _ask_lag(self) -> timedelta | None:
         lag: timedelta | None = None
         try:
-            work = self.service.lag(ServiceContext(resource=self.resource, options=self.options))
-            lag = drive(work) if colour.get() is Colour.SYNC else await work
+            lag = _as_lag(await drive_apart(self.service.lag(self._context())), self.service)
         finally:
-            self._figures.note(lag)
+            self._metrics.note(lag)
         return lag
 
     def _state(self) -> ServiceState:
@@ -286,24 +316,24 @@ class Job:
             return "running"
         if self.due is None:
             return "crashed" if self._crashed else "stopped"
-        if self._rests:
+        if self._cooldowns:
             return "resting"
         return "backing off" if self._known.failures else "waiting"
 
 
 class _Cut:
-    """Whether a run has seen that it is to end, and so may have left work undone."""
+    """Records whether a run was asked to stop, and may therefore have left work undone."""
 
     def __init__(self, should_stop: Callable[[], bool]) -> None:
         self._should_stop, self.is_seen = should_stop, False
 
     def should_stop(self) -> bool:
-        """Ask on the run's behalf."""
+        """Return whether the run must stop."""
         self.is_seen = self._should_stop() or self.is_seen
         return self.is_seen
 
     def seen_by(self, renew: Renew) -> Renew:
-        """Ask on the run's behalf whether the turn is still its own."""
+        """Return a renew function that also records the loss of the lease."""
 
         async def ask() -> bool:
             is_ours = await renew()
@@ -311,6 +341,16 @@ class _Cut:
             return is_ours
 
         return ask
+
+
+def _as_lag(given: object, service: Service) -> timedelta | None:
+    """Return the lag. Raise WrongResult for a value that is neither a timedelta nor ``None``."""
+    if given is None or isinstance(given, timedelta):
+        return given
+    name = f"{type(service).__name__}.lag"
+    raise WrongResult(
+        "RK016", f"{name} must return a timedelta or None, is {given!r}", path=("services",), hint=f"Correct {name}."
+    )
 
 
 def _later(now: datetime, seconds: float) -> datetime:
@@ -321,7 +361,7 @@ def _later(now: datetime, seconds: float) -> datetime:
 
 
 def _here() -> tuple[int, object]:
-    """Return the thread, and the task if one runs in it."""
+    """Return the thread, and the task if one is running in it."""
     asyncio = sys.modules.get("asyncio")  # not imported here: without it there is no task
     try:
         task = None if asyncio is None else asyncio.current_task()
@@ -331,19 +371,21 @@ def _here() -> tuple[int, object]:
 
 
 def is_cancellation(error: BaseException) -> bool:
-    """Tell whether somebody outside ends the task (or closes the coroutine); a service that raises so itself has failed."""
+    """Return whether the task is cancelled (or the coroutine closed) from outside. A service that raises CancelledError on
+    its own has failed.
+    """
     if isinstance(error, GeneratorExit):
         return True
     asyncio = sys.modules.get("asyncio")
-    if asyncio is None or not isinstance(error, asyncio.CancelledError) or colour.get() is Colour.SYNC:
+    if asyncio is None or not isinstance(error, asyncio.CancelledError) or call_mode.get() is CallMode.SYNC:
         return False
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 
 
 async def settled(ends: list[futures.Future[None]], seconds: float | None) -> None:
-    """Wait, in the colour of the call and in real time, until all have ended; ``None``: as long as it takes."""
-    if colour.get() is Colour.SYNC:
+    """Wait, in the call mode of the call and in real time, until all have ended. ``None`` means no limit."""
+    if call_mode.get() is CallMode.SYNC:
         futures.wait(ends, seconds)
         return
     import asyncio

@@ -1,4 +1,4 @@
-"""A clock that a test moves by hand. It knows the one source of time and nobody else."""
+"""A clock that a test moves by hand."""
 
 from __future__ import annotations
 
@@ -6,24 +6,25 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Callable
-from contextvars import Token
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Self
 
-from resourcekit.flow.clock import Clock, everywhere, here, utc_now
+from resourcekit.clock import Clock, everywhere, here, utc_now
+from resourcekit.errors import InvalidArgument, Timeout, WrongCall
+from resourcekit.known_names import KnownNames
 
 __all__ = ["ManualClock"]
 
 _GLANCE = 0.01
-"""Seconds of real time between two looks at an event, which cannot tell this clock that it was set."""
+"""Seconds of real time between two checks of an event, which cannot notify this clock that it was set."""
 
 
-class ManualClock(Clock):
-    """Time that stands still until the test moves it; in force inside its ``with`` block.
+class ManualClock(KnownNames, Clock):
+    """Time that does not pass until the test moves it. It is used inside its ``with`` block.
 
-    start: an aware datetime; the present moment unless given.
-    everywhere: all threads and tasks follow it; else only this context, and what copies it.
+    start: an aware datetime; the current time by default.
+    everywhere: all threads and tasks use it; else only this context, and its copies.
 
     ::
 
@@ -31,55 +32,72 @@ class ManualClock(Clock):
             clock.advance(hours=13)
     """
 
-    __slots__ = ("_changed", "_everywhere", "_monotonic", "_now", "_tasks", "_token", "_waiting")
+    __slots__ = ("_changed", "_everywhere", "_former", "_monotonic", "_now", "_tasks", "_waiting")
 
     def __init__(self, start: datetime | None = None, *, everywhere: bool = False) -> None:
         self._now = _aware(start) if start is not None else utc_now()
-        # From the real one onwards: what was begun before this clock must not seem to lie in the future.
+        # Starts at the real value: calls that began before this clock must not seem to begin in the future.
         self._monotonic = Clock().monotonic()
         self._everywhere = everywhere
-        self._token: Token[Clock] | None = None
+        self._former: Clock = here.get()
         self._changed = threading.Condition()
         self._waiting = 0
         self._tasks: set[Callable[[], object]] = set()
 
     def __enter__(self) -> Self:
-        """Come into force."""
-        if self._everywhere:
-            everywhere.append(self)
-        else:
-            self._token = here.set(self)
-        return self
+        """Start to use this clock."""
+        try:
+            if self._everywhere:
+                everywhere.append(self)
+            else:
+                self._former = here.get()
+                here.set(self)
+            return self  # noqa: TRY300  # an exception at this very line is one of those that are caught here
+        except BaseException:
+            self._leave()
+            raise
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """Let time run again."""
-        if self._token is not None:
-            here.reset(self._token)
-            self._token = None
-        else:
-            everywhere.remove(self)
+        """Use the former clock again."""
+        try:
+            self._leave()
+        except BaseException:  # from outside; leaving twice changes nothing
+            self._leave()
+            raise
+
+    def _leave(self) -> None:
+        if self._everywhere:
+            while self in everywhere:
+                everywhere.remove(self)
+        elif here.get() is self:
+            here.set(self._former)
 
     def now(self) -> datetime:
-        """Return the moment at which this clock stands, in UTC."""
+        """Return the current time of this clock, in UTC."""
         return self._now
 
     def monotonic(self) -> float:
-        """Return seconds that go forward as this clock is advanced, and never back."""
+        """Return seconds that increase as this clock is advanced, and never decrease."""
         return self._monotonic
 
     def advance(self, by: timedelta | None = None, **parts: float) -> None:
-        """Let time pass: ``advance(hours=13)``, with the words of ``timedelta``, or a timedelta.
+        """Let time pass: ``advance(hours=13)``, with the arguments of ``timedelta``, or a timedelta.
 
-        Wakes whoever waits until a moment that is now past. Raises ValueError for a negative time: ``set`` goes back.
+        Waits until a moment that is now past end. Raise ValueError for a negative time; ``set`` can go back.
         """
-        step = timedelta(**parts) + (by or timedelta())
+        try:
+            step = timedelta(**parts) + (timedelta() if by is None else by)
+        except TypeError as error:
+            raise WrongCall.of("advance", error, "write advance(hours=13), or advance(timedelta(hours=13))") from None
         if step < timedelta():
             msg = "time does not run backwards; set(moment) puts the wall clock back"
-            raise ValueError(msg)
+            raise InvalidArgument(msg)
         self._move(self._now + step, step.total_seconds())
 
     def set(self, moment: datetime) -> None:
-        """Set the wall clock, an aware datetime. Forwards, it is as if the time had passed; put back, only it moves."""
+        """Set the wall clock to an aware datetime. Setting it forward advances time; setting it back moves only the wall
+        clock.
+        """
         moment = _aware(moment)
         self._move(moment, max(0.0, (moment - self._now).total_seconds()))
 
@@ -93,7 +111,7 @@ class ManualClock(Clock):
             wake()
 
     def wait_until(self, event: threading.Event, moment: float) -> bool:
-        """Wait until the event is set, or this clock was advanced so far; return whether the event is set."""
+        """Wait until the event is set, or this clock has reached the moment. Return whether the event is set."""
         with self._changed:
             self._arrive(1)
             try:
@@ -104,11 +122,11 @@ class ManualClock(Clock):
         return event.is_set()
 
     async def wait_until_async(self, event: asyncio.Event, moment: float) -> bool:
-        """Do the same in a task; the clock may be advanced in the same loop or in another thread."""
+        """Wait in a task, like ``wait_until``. The clock may be advanced in the same loop or in another thread."""
         loop, moved = asyncio.get_running_loop(), asyncio.Event()
 
         def wake() -> None:
-            # Another thread may move the clock when the loop is closed already; then nobody waits any more.
+            # Another thread may move the clock after the loop is closed; then no task waits any more.
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(moved.set)
 
@@ -130,14 +148,14 @@ class ManualClock(Clock):
         return event.is_set()
 
     def until_waiting(self, count: int = 1, *, timeout: float = 10.0) -> None:
-        """Wait in real time until so many threads and tasks wait by this clock, so that an advance reaches them.
+        """Wait in real time until this many threads and tasks wait by this clock, so that an advance reaches them.
 
-        timeout: seconds. Raises TimeoutError when they have not come by then.
+        timeout: seconds. Raise TimeoutError if fewer wait by then.
         """
         with self._changed:
             if not self._changed.wait_for(lambda: self._waiting >= count, timeout):
                 msg = f"{self._waiting} of {count} wait by this clock after {timeout} s"
-                raise TimeoutError(msg)
+                raise Timeout(msg)
 
     def _arrive(self, by: int) -> None:
         self._waiting += by
@@ -146,6 +164,5 @@ class ManualClock(Clock):
 
 def _aware(moment: datetime) -> datetime:
     if moment.utcoffset() is None:
-        msg = "a moment needs a time zone, for example tzinfo=UTC"
-        raise ValueError(msg)
+        raise InvalidArgument("a moment needs a time zone, for example tzinfo=UTC")
     return moment.astimezone(UTC)

@@ -1,4 +1,4 @@
-"""Declaration errors as data, for tests of declarations that must be refused. It knows errors, and no resource."""
+"""Declaration errors as data, for tests of declarations that must be refused."""
 
 from __future__ import annotations
 
@@ -12,21 +12,19 @@ __all__ = ["declaration_errors"]
 
 
 class declaration_errors(list[DeclarationError]):  # noqa: N801  # read as a phrase: with declaration_errors() as errors:
-    """What is wrong with declarations, one error each, instead of an exception; empty where all is well.
+    """A list of the declaration errors of a block or a function, instead of an exception; empty if there are none.
 
     Around class statements, as a block::
 
         with declaration_errors() as errors:
-
             class Note(Resource, extensions=["archivel"]):
                 id: Attr[int] = attribute(primary_key=True)
-
         assert ["RK007"] == [error.code for error in errors]
 
-    Or of a function that declares, or seals: ``declaration_errors(accounts.seal)``.
+    For a function that declares, or seals: ``declaration_errors(accounts.seal)``.
 
-    Each error has ``code``, ``what``, ``resource``, ``path``, ``origin`` and ``hint``. Several that came together are
-    entries of their own. Any other exception passes.
+    Each error has ``code``, ``what``, ``resource``, ``path``, ``origin`` and ``hint``. Errors that were raised together are
+    separate entries. Any other exception is raised.
     """
 
     def __init__(self, declare: Callable[[], object] | None = None) -> None:
@@ -40,7 +38,7 @@ class declaration_errors(list[DeclarationError]):  # noqa: N801  # read as a phr
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> bool:
-        """Take a declaration error in, and let any other exception pass."""
+        """Collect a declaration error, and pass any other exception on."""
         if not isinstance(error, DeclarationError):
             return False
         self.extend(_each(error))

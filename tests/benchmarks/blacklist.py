@@ -14,7 +14,7 @@ __all__ = ["is_there", "make_tables", "use"]
 
 
 def is_there() -> bool:
-    """Tell whether the extra is installed."""
+    """Return whether the extra is installed."""
     try:
         for package in peers.EXTRA:
             importlib.metadata.version(package)
@@ -31,7 +31,7 @@ def make_tables(path: Path, revoked: list[str], *, expired: int = 0) -> None:
     connection.close()
     connection.settings_dict["NAME"] = str(path)
     call_command("migrate", verbosity=0)
-    with connection.cursor() as cursor:  # what a project on SQLite is told to do, and what ours does by itself
+    with connection.cursor() as cursor:  # the usual advice for SQLite, which resourcekit follows by itself
         cursor.execute("PRAGMA journal_mode=WAL")
     connection.close()
     moment, text = datetime.now(UTC), peers.a_token()

@@ -1,4 +1,4 @@
-"""Times functions against each other on a machine that others use too. It knows nothing of what it times.
+"""Times functions against each other, interleaved, on a machine that others use too.
 
 Both sides of a ratio run in turn, a short round of one after a short round of the other, so that whatever slows the
 machine down slows both. What counts is the median of the ratios of rounds, never a ratio of two means.

@@ -27,7 +27,7 @@ _ASKED = 20_000
 _ROWS = (
     "INSERT INTO {table} (jti, subject, purpose, expires_at, revoked_at, revocation_reason, created_at, updated_at{column}) "
     "SELECT md5(n::text), 'alice', 'revocation', e, e, 'revoked', e, e{value} FROM (SELECT n, "
-    "{first} + (n % {days}) * 86400000000 AS e FROM generate_series(1, {rows}) AS n) AS numbered"
+    "to_timestamp({first}) + (n % {days}) * interval '1 day' AS e FROM generate_series(1, {rows}) AS n) AS numbered"
 )
 
 
@@ -75,11 +75,11 @@ def _filled(url: str, table: str, rows: int, first: datetime) -> Any:
 
     with ManualClock(first):
         domain.create_storage()
-    column, value = ("", "") if layout is None else (", resourcekit_part", ", e / 86400000000")
-    micros = round(first.timestamp()) * 1_000_000
+    column, value = ("", "") if layout is None else (", resourcekit_part", ", trunc(extract(epoch FROM e) / 86400)::bigint")
+    seconds = round(first.timestamp())
     servers.run_sql(
         url,
-        _ROWS.format(table=table, rows=rows, first=micros, days=_DAYS, column=column, value=value),
+        _ROWS.format(table=table, rows=rows, first=seconds, days=_DAYS, column=column, value=value),
         f"ANALYZE {table}",
     )
     return Token

@@ -1,120 +1,121 @@
-"""Ordinary actions of an ordinary resource, on SQLite, against SQLAlchemy Core written by hand over a table of its own."""
+"""Ordinary actions of an ordinary resource, against SQLAlchemy Core written by hand over a table of its own."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any, Literal
-from uuid import UUID
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
-import sqlalchemy as sa
+import server_databases as servers
 from interleaving import Race
 from plan import Run
 from report import Line
+from tickets import AttrsTicket, Hand, declare
 
-from resourcekit import Attr, Domain, Resource, attribute, create, destroy, get, query, set_attribute, update, utc_now, uuid7
-from resourcekit.data_layers import SQL
+from resourcekit import get, query, transaction
 
-__all__ = ["resources"]
+__all__ = ["databases", "resources"]
 
+_LISTED = 1_000
 
-def _declare(path: Path) -> Any:
-    domain = Domain(f"benchmark of {path.name}")
+Budgets = dict[str, float]
 
-    class Ticket(Resource, domain=domain, data_layer=SQL(f"sqlite:///{path}")):
-        """A ticket."""
-
-        id: Attr[UUID] = attribute(primary_key=True, default_factory=uuid7)
-        subject: Attr[str] = attribute(public=True, min_length=1, max_length=200)
-        status: Attr[Literal["open", "closed"]] = attribute(default="open")
-        opened_at: Attr[datetime] = attribute(default_factory=utc_now)
-        visits: Attr[int] = attribute(default=0)
-
-        submit = create(accept=["subject"])
-        close = update(changes=[set_attribute("status", "closed")])
-        remove = destroy()
-
-    domain.create_storage()
-    return Ticket
+_BUDGETS: dict[str, Budgets] = {
+    "SQLite": {"bulk": 1.2, "bulk kept": 1.4, "put": 1.3, "three": 1.1, "create": 0.5, "visit": 0.4, "rename": 0.6, "list": 0.5},
+    "PostgreSQL": {
+        "bulk": 0.6,
+        "bulk kept": 0.7,
+        "put": 1.3,
+        "three": 1.2,
+        "create": 0.8,
+        "visit": 0.6,
+        "rename": 0.6,
+        "list": 0.7,
+    },
+}
 
 
-class _Hand:
-    """What one writes without us: statements built once, a transaction for each write, rows as dicts."""
-
-    def __init__(self, path: Path) -> None:
-        self.engine = sa.create_engine(f"sqlite:///{path}")
-        self.table = table = sa.Table(
-            "tickets",
-            sa.MetaData(),
-            sa.Column("id", sa.Uuid(), primary_key=True),
-            sa.Column("subject", sa.String(200), nullable=False),
-            sa.Column("status", sa.Enum("open", "closed", native_enum=False), nullable=False),
-            sa.Column("opened_at", sa.DateTime(), nullable=False),
-            sa.Column("visits", sa.Integer(), nullable=False),
-        )
-        with self.engine.begin() as connection:
-            connection.exec_driver_sql("PRAGMA journal_mode=WAL")
-            table.metadata.create_all(connection)
-        self._insert, self._all = sa.insert(table), sa.select(table)
-        self._one = sa.select(table).where(table.c.id == sa.bindparam("key"))
-        self._close = sa.update(table).where(table.c.id == sa.bindparam("key")).values(status="closed").returning(table)
-
-    def _row(self, subject: str) -> dict[str, Any]:
-        moment = datetime.now(UTC).replace(tzinfo=None)
-        return {"id": uuid7(), "subject": subject, "status": "open", "opened_at": moment, "visits": 0}
-
-    def create(self, subject: str) -> dict[str, Any]:
-        row = self._row(subject)
-        with self.engine.begin() as connection:
-            connection.execute(self._insert, row)
-        return row
-
-    def bulk(self, subjects: list[str]) -> list[dict[str, Any]]:
-        rows = [self._row(subject) for subject in subjects]
-        with self.engine.begin() as connection:
-            connection.execute(self._insert, rows)
-        return rows
-
-    def get(self, key: UUID) -> dict[str, Any]:
-        with self.engine.connect() as connection:
-            return dict(connection.execute(self._one, {"key": key}).mappings().one())
-
-    def close(self, key: UUID) -> dict[str, Any]:
-        with self.engine.begin() as connection:
-            return dict(connection.execute(self._close, {"key": key}).mappings().one())
-
-    def all(self) -> list[dict[str, Any]]:
-        with self.engine.connect() as connection:
-            return [dict(row) for row in connection.execute(self._all).mappings()]
+@contextmanager
+def databases(run: Run, kind: str) -> Iterator[str]:
+    """Yield the URL of an empty database of a kind, removed afterwards. Raises MissingServer."""
+    if kind == "SQLite":
+        for left in run.folder.glob("tickets.db*"):
+            left.unlink()
+        yield f"sqlite:///{run.folder / 'tickets.db'}"
+        return
+    with servers.empty(kind.lower()) as url:
+        yield url
 
 
 def resources(run: Run) -> Iterable[Line]:
-    """Create, get, update, read 1,000 rows, create 10,000 rows at once."""
-    for left in run.folder.glob("tickets*"):
-        left.unlink()
-    ticket, hand = _declare(run.folder / "tickets.db"), _Hand(run.folder / "tickets-by-hand.db")
-    count = min(1_000, run.sizes.rows)
+    """Create, get, update, three writes, read 1,000 rows, create and upsert 10,000 rows at once, make a record."""
+    for kind in ("SQLite", "PostgreSQL"):
+        try:
+            with databases(run, kind) as url:
+                yield from _measured(run, url, kind)
+        except servers.MissingServer as missing:
+            yield Line(f"{kind} could not be measured: {missing}", 0, "server")
+    yield _unsaved(run)
+
+
+def _measured(run: Run, url: str, kind: str) -> Iterable[Line]:
+    ticket, hand = declare(url), Hand(url)
+    count, bulk = min(_LISTED, run.sizes.rows), run.sizes.bulk
     subjects = [f"Printer {number} is on fire" for number in range(count)]
-    ours = [ticket.submit(subject=subject).id for subject in subjects]
-    theirs = [hand.create(subject)["id"] for subject in subjects]
-    pairs: list[tuple[str, Any, Any]] = [
-        (f"query(Ticket).all(), {count:,} rows", lambda _: query(ticket).all(), lambda _: hand.all()),
-        ("get(Ticket, key)", lambda number: get(ticket, ours[number % count]), lambda number: hand.get(theirs[number % count])),
+    ours = [record.id for record in ticket.submit.bulk([{"subject": subject} for subject in subjects]).records]
+    theirs = [row["id"] for row in hand.bulk(subjects)]
+    budgets = _BUDGETS[kind]
+    yield _listed(run, ticket, hand, count, f", {kind} / Core by hand", budgets)
+    inputs, jams = [{"subject": "Paper jam"}] * bulk, ["Paper jam"] * bulk
+
+    def three(_: int) -> None:
+        with transaction(ticket):
+            for _ in range(3):
+                ticket.submit(subject="Paper jam")
+
+    many = [{"id": record.id, "subject": "Solved"} for record in ticket.submit.bulk(inputs).records]
+    many_by_hand = [row["id"] for row in hand.bulk(jams)]
+    pairs: list[tuple[str, str, Any, Any]] = [
+        ("get", "get(Ticket, key)", lambda n: get(ticket, ours[n % count]), lambda n: hand.get(theirs[n % count])),
+        ("create", "Ticket.submit(...)", lambda _: ticket.submit(subject="Paper jam"), lambda _: hand.create("Paper jam")),
+        ("close", "Ticket.close(key)", lambda n: ticket.close(ours[n % count]), lambda n: hand.close(theirs[n % count])),
+        ("visit", "increment", lambda n: ticket.visit(ours[n % count]), lambda n: hand.visit(theirs[n % count])),
         (
-            "Ticket.close(key)",
-            lambda number: ticket.close(ours[number % count]),
-            lambda number: hand.close(theirs[number % count]),
+            "rename",
+            "a checked update",
+            lambda n: ticket.rename(ours[n % count], subject=f"Jam {n}"),
+            lambda n: hand.rename(theirs[n % count], f"Jam {n}"),
         ),
-        ("Ticket.submit(...)", lambda _: ticket.submit(subject="Paper jam"), lambda _: hand.create("Paper jam")),
+        ("three", "three creates in a transaction", three, lambda _: hand.three("Paper jam")),
         (
-            f"Ticket.submit.bulk(...), {run.sizes.bulk:,} rows",
-            lambda _: ticket.submit.bulk([{"subject": "Paper jam"}] * run.sizes.bulk),
-            lambda _: hand.bulk(["Paper jam"] * run.sizes.bulk),
+            "bulk",
+            f"bulk create of {bulk:,}, records not wanted",
+            lambda _: ticket.submit.bulk(inputs, return_records=False),
+            lambda _: hand.bulk(jams),
+        ),
+        ("bulk kept", f"bulk create of {bulk:,}", lambda _: ticket.submit.bulk(inputs), lambda _: hand.bulk(jams)),
+        (
+            "put",
+            f"bulk upsert of {bulk:,}, all there",
+            lambda _: ticket.put.bulk(many, return_records=False),
+            lambda _: hand.put(many_by_hand, "Solved"),
         ),
     ]
-    for what, one, other in pairs:
+    for key, what, one, other in pairs:
         race = Race({"ours": one, "by hand": other}, run.sizes.pace)
-        yield Line.of(f"{what} / SQLAlchemy Core by hand", race.ratio("ours", "by hand"))
-        for name, microseconds in race.microseconds().items():
-            yield Line(f"one call: {what}, {name}", microseconds, "us")
+        yield Line.of(f"{what}, {kind} / Core by hand", race.ratio("ours", "by hand"), budget=budgets.get(key))
+    hand.engine.dispose()
+
+
+def _listed(run: Run, ticket: Any, hand: Hand, count: int, suffix: str, budgets: Budgets) -> Line:
+    assert len(query(ticket).all()) == len(hand.all()) == count
+    race = Race({"ours": lambda _: query(ticket).all(), "by hand": lambda _: hand.all()}, run.sizes.pace)
+    return Line.of(f"query(Ticket).all() of {count:,}{suffix}", race.ratio("ours", "by hand"), budget=budgets["list"])
+
+
+def _unsaved(run: Run) -> Line:
+    ticket = declare(f"sqlite:///{run.folder / 'unsaved.db'}")
+    race = Race(
+        {"ours": lambda _: ticket(subject="Paper jam"), "attrs": lambda _: AttrsTicket(subject="Paper jam")}, run.sizes.pace
+    )
+    return Line.of("a record that is not stored / attrs with validators", race.ratio("ours", "attrs"), budget=1.0)

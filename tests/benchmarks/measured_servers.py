@@ -9,6 +9,7 @@ import statistics
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import peers
@@ -25,6 +26,8 @@ from tests.support import valkey
 from tests.support.databases import run_sql, server_url
 
 __all__ = ["postgresql", "redis", "together"]
+
+_LATER, _ONCE = datetime(2096, 1, 1, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=UTC)
 
 _ASKED = 20_000
 """Identities that are asked for in turn: every other one is revoked."""
@@ -65,7 +68,7 @@ def _table_on_postgresql(rows: int) -> Iterator[tuple[str, Any]]:
         with psycopg.connect(url, autocommit=True) as connection, connection.cursor() as cursor:
             with cursor.copy(f"COPY tokens ({columns}) FROM STDIN") as copy:
                 for jti in peers.jtis(rows):
-                    copy.write_row((jti, "revocation", 4_000_000_000_000_000, 1, "revoked", 1, 1))
+                    copy.write_row((jti, "revocation", _LATER, _ONCE, "revoked", _ONCE, _ONCE))
             cursor.execute("VACUUM ANALYZE tokens")
         yield url, token
     finally:
@@ -101,8 +104,8 @@ def _revocations(run: Run, url: str, token: Any, bare: Any) -> Iterable[Line]:
     texts = [peers.a_token(jti=secrets.token_hex(16)) for _ in range(2_000)]
 
     def values() -> tuple[object, ...]:
-        now = round(time.time() * 1e6)
-        return secrets.token_hex(16), "alice@example.com", 2_000_000_000_000_000, now, now, now
+        now = datetime.now(UTC)
+        return secrets.token_hex(16), "alice@example.com", _LATER, now, now, now
 
     def write_in_begin(_: int) -> None:
         with engine.begin() as connection:

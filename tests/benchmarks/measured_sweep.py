@@ -12,9 +12,9 @@ from typing import Any
 
 import blacklist
 import server_databases as servers
-from grounds import Ground, MariaGround, PostgresGround, SQLiteGround, command
 from plan import Run
 from report import Line
+from targets import MariaTarget, PostgresTarget, SQLiteTarget, Target, command
 
 __all__ = ["sweep"]
 
@@ -23,7 +23,7 @@ _MIB = 2**20
 
 def sweep(run: Run) -> Iterable[Line]:
     """``expunge_expired`` against ``flushexpiredtokens`` of a Django blacklist on the same database, and what others feel of it."""
-    yield from _on_sqlite(SQLiteGround(run))
+    yield from _on_sqlite(SQLiteTarget(run))
     for kind, measured in (("postgresql", _on_postgresql), ("mariadb", _on_mariadb)):
         try:
             yield Line(f"measured on {kind} {servers.version(kind)}", 1, "server")
@@ -33,10 +33,10 @@ def sweep(run: Run) -> Iterable[Line]:
         yield from measured(run)
 
 
-def _on_sqlite(ground: Ground) -> Iterable[Line]:
-    quiet = yield from _against_django(ground, at_least=20.0)
+def _on_sqlite(target: Target) -> Iterable[Line]:
+    quiet = yield from _against_django(target, at_least=20.0)
     yield Line("largest write-ahead log", max(each["log"] for each in quiet) / _MIB, "MiB")
-    idle, busy, swept = _felt(ground, "revoke")
+    idle, busy, swept = _felt(target, "revoke")
     yield Line("longest wait of a concurrent revoke during the sweep, SQLite", busy[-1] * 1000, "ms", budget=100.0)
     yield from _about(busy, idle, "revokes, SQLite")
     yield Line("expunge_expired takes beside them", swept["seconds"], "s")
@@ -45,20 +45,20 @@ def _on_sqlite(ground: Ground) -> Iterable[Line]:
 
 def _on_postgresql(run: Run) -> Iterable[Line]:
     with ExitStack() as stack:
-        ground = PostgresGround(run, stack)
-        yield from _against_django(ground, at_least=50.0)
-        rounds = [_felt(ground, "check") for _ in range(run.sizes.sweeps)]
+        target = PostgresTarget(run, stack)
+        yield from _against_django(target, at_least=50.0)
+        rounds = [_felt(target, "check") for _ in range(run.sizes.sweeps)]
         idle, busy = (sorted(wait for each in rounds for wait in each[side]) for side in (0, 1))
         name = "p99 of concurrent checks during the sweep / without one, PostgreSQL"
         yield Line(name, _p99(busy) / _p99(idle), budget=1.5)
         yield from _about(busy, idle, "checks, PostgreSQL")
         yield Line("longest transaction beside them, at most", _longest([each[2] for each in rounds]), "ms", budget=250.0)
-        idle, busy, _ = _felt(ground, "revoke")
+        idle, busy, _ = _felt(target, "revoke")
         yield from _about(busy, idle, "revokes, PostgreSQL")
 
 
 def _on_mariadb(run: Run) -> Iterable[Line]:
-    idle, busy, swept = _felt(MariaGround(run), "revoke")
+    idle, busy, swept = _felt(MariaTarget(run), "revoke")
     what = f"{run.sizes.expired:,} of {run.sizes.swept:,} rows, MariaDB"
     yield Line("p99 of new revocations during the sweep, MariaDB", _p99(busy) * 1000, "ms", budget=250.0)
     yield from _about(busy, idle, "revokes, MariaDB")
@@ -67,47 +67,47 @@ def _on_mariadb(run: Run) -> Iterable[Line]:
     yield Line("longest transaction beside them, at most, MariaDB", _longest([swept]), "ms")
 
 
-def _against_django(ground: Ground, *, at_least: float) -> Iterator[Line]:
-    """Sweep with nobody else there, ours and theirs; returns what was found of ours."""
-    sizes = ground.run.sizes
-    what = f"{sizes.expired:,} of {sizes.swept:,} rows, {ground.name}"
-    quiet = [_quiet(ground, "ours")]
-    theirs = _quiet(ground, "django") if blacklist.is_there() else None
-    quiet += [_quiet(ground, "ours") for _ in range(sizes.sweeps - 1)]
+def _against_django(target: Target, *, at_least: float) -> Iterator[Line]:
+    """Sweep without other clients, resourcekit and the blacklist in turn; return what was measured of resourcekit."""
+    sizes = target.run.sizes
+    what = f"{sizes.expired:,} of {sizes.swept:,} rows, {target.name}"
+    quiet = [_quiet(target, "ours")]
+    theirs = _quiet(target, "django") if blacklist.is_there() else None
+    quiet += [_quiet(target, "ours") for _ in range(sizes.sweeps - 1)]
     seconds = statistics.median(each["seconds"] for each in quiet)
     if theirs is not None:
         name = f"flushexpiredtokens of a Django blacklist / expunge_expired, {what}"
         yield Line(name, theirs["seconds"] / seconds, budget=at_least, at_least=True)
-        yield Line(f"flushexpiredtokens takes, {ground.name}", theirs["seconds"], "s")
-        yield Line(f"memory growth of flushexpiredtokens, {ground.name}", theirs["growth"], "MiB")
+        yield Line(f"flushexpiredtokens takes, {target.name}", theirs["seconds"], "s")
+        yield Line(f"memory growth of flushexpiredtokens, {target.name}", theirs["growth"], "MiB")
     yield Line(f"expunge_expired takes, {what}", seconds, "s")
-    yield Line(f"memory growth of expunge_expired, {ground.name}", max(each["growth"] for each in quiet), "MiB", budget=10.0)
-    longest = 250.0 if ground.name == "PostgreSQL" else None
-    yield Line(f"longest transaction, nobody else there, at most, {ground.name}", _longest(quiet), "ms", budget=longest)
+    yield Line(f"memory growth of expunge_expired, {target.name}", max(each["growth"] for each in quiet), "MiB", budget=10.0)
+    longest = 250.0 if target.name == "PostgreSQL" else None
+    yield Line(f"longest transaction, no other clients, at most, {target.name}", _longest(quiet), "ms", budget=longest)
     return quiet
 
 
-def _quiet(ground: Ground, side: str) -> dict[str, Any]:
-    with ground.ours() if side == "ours" else ground.theirs() as url:
+def _quiet(target: Target, side: str) -> dict[str, Any]:
+    with target.ours() if side == "ours" else target.theirs() as url:
         process = subprocess.Popen(**command(side, url), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        return _found(process, side, ground.run.sizes.expired)
+        return _found(process, side, target.run.sizes.expired)
 
 
-def _felt(ground: Ground, side: str) -> tuple[list[float], list[float], dict[str, Any]]:
+def _felt(target: Target, side: str) -> tuple[list[float], list[float], dict[str, Any]]:
     """Let another process check or revoke tokens, first without a sweep and then beside one.
 
     Returns how long its calls took, in order, for each of the two; and what the sweep found.
     """
     with (
-        ground.ours() as url,
+        target.ours() as url,
         _begun(side, url) as others,
         _begun("ours", url) as sweep,
     ):
-        ground.settle(url)
-        time.sleep(ground.run.sizes.idle)
+        target.settle(url)
+        time.sleep(target.run.sizes.idle)
         _tell(others, "the sweep begins")
         _tell(sweep, "begin")
-        swept = _found(sweep, "ours", ground.run.sizes.expired)
+        swept = _found(sweep, "ours", target.run.sizes.expired)
         idle, busy = map(sorted, json.loads(others.communicate()[0]))
     return idle, busy, swept
 
@@ -136,7 +136,7 @@ def _found(process: subprocess.Popen[str], side: str, expired: int) -> dict[str,
 
 
 def _about(busy: list[float], idle: list[float], what: str) -> Iterable[Line]:
-    """Tell more of what others felt."""
+    """Print more about the waits of other clients."""
     for name, waits in (("beside the sweep", busy), ("without a sweep", idle)):
         yield Line(f"{what}, {name}: 99 of 100 take at most", _p99(waits) * 1000, "ms")
         yield Line(f"{what}, {name}: the longest of {len(waits):,}", waits[-1] * 1000, "ms")

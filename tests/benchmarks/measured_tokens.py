@@ -15,7 +15,7 @@ from report import Line
 from resourcekit import Domain
 from resourcekit.data_layers import Memory
 from resourcekit_tokens import JWT, TokenRecord, TokenResource
-from resourcekit_tokens.claims import read_claims
+from resourcekit_tokens.signature import read_claims
 
 __all__ = ["claims", "issue", "verify"]
 
@@ -38,7 +38,7 @@ def claims(run: Run) -> Iterable[Line]:
 
 
 def verify(run: Run) -> Iterable[Line]:
-    """``verify`` of an HS256 token, revocation included, on Memory and SQLite, against PyJWT's decode, which asks nobody."""
+    """``verify`` of an HS256 token, revocation included, on Memory and SQLite, against PyJWT's decode, which asks no store."""
     texts = _texts()
     memory = _in_memory()
     sqlite = peers.token_resource(run.made("verified.db", peers.token_resource), jwt=JWT(peers.SECRET))

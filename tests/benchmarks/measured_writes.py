@@ -21,7 +21,7 @@ _FRESH = 60_000
 def revoke(run: Run) -> Iterable[Line]:
     """``revoke`` on SQLite against an upsert written by hand in ``engine.begin()``, and a Django blacklist.
 
-    Each call revokes a token that nobody revoked before. Both write to the same file, so both pay for the same disk.
+    Each call revokes a token that was not revoked before. Both write to the same file, so both pay for the same disk.
     """
     path = run.made("written.db", peers.token_resource)
     resource, hand = peers.token_resource(path), peers.Hand(path)

@@ -17,7 +17,7 @@ class Sizes:
     """The figures of a run.
 
     rows: in a table that is checked. expired, swept: rows that a sweep removes, of so many. bulk: rows created at once.
-    sweeps: how many of ours are timed. starts: of processes, on each side. idle: seconds for which others are watched
+    sweeps: how many of resourcekit are timed. starts: of processes, on each side. idle: seconds for which others are watched
     without a sweep. pace: of all races.
     """
 

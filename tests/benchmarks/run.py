@@ -13,11 +13,13 @@ from pathlib import Path
 
 import measured_checks
 import measured_partitions
+import measured_relations
 import measured_resources
 import measured_servers
 import measured_starting
 import measured_sweep
 import measured_tokens
+import measured_web
 import measured_writes
 import peers
 from plan import FULL, TINY, Benchmark, Run
@@ -34,8 +36,10 @@ BENCHMARKS: dict[str, Benchmark] = {
     "import": measured_starting.imports,
     "declare": measured_starting.declare,
     "resources": measured_resources.resources,
+    "relations": measured_relations.relations,
     "postgresql": measured_servers.postgresql,
     "together": measured_servers.together,
+    "web": measured_web.web,
     "redis": measured_servers.redis,
     "sweep": measured_sweep.sweep,
     "partitions": measured_partitions.partitions,

@@ -1,4 +1,4 @@
-"""Databases of the benchmarks' own on a real server: the one that tests use, too. It knows no table."""
+"""Databases of the benchmarks' own on the real server that tests use, too."""
 
 from __future__ import annotations
 

@@ -23,13 +23,13 @@ _BETWEEN = {"revoke": 0.004, "check": 0.001}
 
 
 def ours(url: str) -> dict[str, Any]:
-    """Sweep a token resource; says ``ready``, and begins at a line: what starting costs is felt by nobody in production."""
+    """Sweep a token resource; says ``ready``, and begins at a line, so that the start is not measured."""
     import peers
 
-    from resourcekit.data_layers.sql import sweep
+    from resourcekit.data_layers.sql.maintenance import sweep
 
     token = peers.token_resource(url)
-    token.jti_revoked("nobody's")
+    token.jti_revoked("unknown")
     print("ready", flush=True)
     sys.stdin.readline()
     log, largest = Path(f"{make_url(url).database}-wal"), 0
@@ -97,14 +97,14 @@ def migrate(url: str) -> None:
 
 
 def revoke(url: str) -> list[list[float]]:
-    """Revoke tokens one by one, and tell how long each call took."""
+    """Revoke tokens one by one, and print how long each call took."""
     import peers
 
     return _called(peers.token_resource(url).revoke_jti, "revoke")
 
 
 def check(url: str) -> list[list[float]]:
-    """Check tokens one by one, none of which was revoked, and tell how long each call took."""
+    """Check tokens one by one, none of which was revoked, and print how long each call took."""
     import peers
 
     return _called(peers.token_resource(url).jti_revoked, "check")
@@ -150,7 +150,7 @@ class _Memory(threading.Thread):
 
 
 def _own() -> int:
-    """Return the program's own memory in KiB; the most that it ever had, where the system tells no more than that."""
+    """Return the program's own memory in KiB; on systems that report only the peak, the peak."""
     try:
         status = Path("/proc/self/status").read_text(encoding="ascii")
     except OSError:

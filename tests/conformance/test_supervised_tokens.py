@@ -22,7 +22,7 @@ PATIENCE = 10
 
 @pytest.fixture
 def clock():
-    """Time that stands still until the test moves it."""
+    """A clock that the test moves by hand."""
     with ManualClock(START, everywhere=True) as moved:
         yield moved
 
@@ -102,7 +102,7 @@ def test_a_missing_table_fails_one_sweep_and_no_other(clock, tmp_path):
     assert (broken, "") == (again.resource, again.last_error)
 
 
-def test_a_sweep_is_run_now_in_both_colours(tmp_path):
+def test_a_sweep_is_run_now_in_both_call_modes(tmp_path):
     """``run_now`` sweeps at once and gives the sweep's own result."""
     token = declare(Domain("accounts"), SQL(f"sqlite:///{tmp_path}/tokens.db"))
 
@@ -144,7 +144,7 @@ def test_async_programs_sweep_in_their_loop(clock, tmp_path):
 
 @pytest.mark.parametrize("target", ["nothing", "plain"])
 def test_a_target_without_a_token_resource_says_what_to_write(target):
-    """A Supervisor with nothing to do is a mistake, told with the next step."""
+    """A Supervisor with nothing to do is an error that names the next step."""
     domain = Domain("plain")
 
     class Ticket(Resource, domain=domain, data_layer=Memory()):

@@ -6,7 +6,11 @@ import ast
 import shutil
 from pathlib import Path
 
+import pytest
+
 from resourcekit.testing import declaration_errors
+
+pytestmark = pytest.mark.slow
 
 FOLDER = Path(__file__).parents[2] / "examples" / "archival"
 
@@ -37,7 +41,7 @@ def test_an_application_names_it_and_imports_nothing(install, run) -> None:
 
 
 def test_without_the_package_the_name_means_nothing(run) -> None:
-    """The same application without the installed package is told so, and how to see what is installed."""
+    """The same application without the installed package gets an error that explains how to see what is installed."""
     done = run(APPLICATION)
 
     assert "RK007" in done.stderr
@@ -71,7 +75,7 @@ def test_explain_tells_what_it_added(install, run, tmp_path) -> None:
 
 
 def test_it_comes_in_by_the_doors() -> None:
-    """Its sources import the front door and the workshop door, and no other module of resourcekit."""
+    """Its sources import the public API and the extension API, and no other module of resourcekit."""
     imported = {
         node.module
         for file in sorted((FOLDER / "resourcekit_archival").glob("*.py"))

@@ -1,4 +1,4 @@
-"""The third-party data layer, installed and named by its scheme; it keeps the laws."""
+"""The third-party data layer, installed and named by its scheme; it passes the conformance suite."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import shutil
 from pathlib import Path
 
 import pytest
+
+pytestmark = pytest.mark.slow
 
 FOLDER = Path(__file__).parents[2] / "examples" / "jsonlines"
 
@@ -35,7 +37,7 @@ def test_an_application_names_its_scheme_and_imports_nothing(install, run, tmp_p
 
 
 def test_without_the_package_the_scheme_means_nothing(run) -> None:
-    """The same application without the package is told that no plugin serves the scheme."""
+    """The same application without the package gets the error that no plugin serves the scheme."""
     done = run(APPLICATION)
 
     assert "RK008" in done.stderr
@@ -43,7 +45,7 @@ def test_without_the_package_the_scheme_means_nothing(run) -> None:
 
 
 def prove(install, run, tmp_path, *options: str) -> list[str]:
-    """Run the package's tests, the law book among them, away from its sources; return what pytest prints."""
+    """Run the package's tests, the conformance suite among them, away from its sources; return what pytest prints."""
     shutil.copytree(FOLDER / "tests", tmp_path / "tests")
     settings = ["-q", "-W", "error", "-p", "no:cacheprovider", "--rootdir", str(tmp_path)]
     done = run("-m", "pytest", *settings, *options, str(tmp_path / "tests"), installed=install("jsonlines"))
@@ -53,13 +55,14 @@ def prove(install, run, tmp_path, *options: str) -> list[str]:
 
 
 def excused(printed: list[str]) -> list[str]:
-    """Return the capabilities for whose lack laws were skipped."""
+    """Return the capabilities for whose lack tests were skipped."""
     _, *listed = printed[next(number for number, line in enumerate(printed) if "missing capability" in line) :]
     return [line.partition(": ")[0] for line in listed if re.fullmatch(r"[a-z ]+: \d+", line)]
 
 
+@pytest.mark.slow
 def test_the_laws_hold_for_what_was_installed(install, run, tmp_path) -> None:
-    """All laws pass in sync calls, and the layer's own tests in both colours; the laws it is excused from are listed."""
+    """All tests pass in sync calls, and the layer's own tests in sync and async calls; the tests it is excused from are listed."""
     printed = prove(install, run, tmp_path, "-k", "not async")
 
     assert int(printed[-1].split()[0]) > 190
@@ -68,7 +71,7 @@ def test_the_laws_hold_for_what_was_installed(install, run, tmp_path) -> None:
 
 @pytest.mark.slow
 def test_the_laws_hold_in_async_calls_too(install, run, tmp_path) -> None:
-    """All laws pass in a loop, where each statement runs in a worker thread."""
+    """All tests pass in a loop, where each statement runs in a worker thread."""
     printed = prove(install, run, tmp_path, "-k", "async")
 
     assert int(printed[-1].split()[0]) > 170
@@ -76,7 +79,7 @@ def test_the_laws_hold_in_async_calls_too(install, run, tmp_path) -> None:
 
 
 def test_it_is_small_and_comes_in_by_the_doors() -> None:
-    """At most 300 lines, which import the front door, the workshop door and the errors."""
+    """At most 300 lines, which import the public API, the extension API and the errors."""
     files = sorted((FOLDER / "resourcekit_jsonlines").glob("*.py"))
     imported = {
         node.module

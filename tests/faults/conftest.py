@@ -1,16 +1,17 @@
-"""Servers that may be frozen, cut off and restarted, and calls to them in both colours."""
+"""Servers that may be frozen, cut off and restarted, and calls to them, sync and async."""
 
 from __future__ import annotations
 
 import os
 import secrets
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from resourcekit import Domain
+from resourcekit import Domain, context
 from resourcekit.data_layers import SQL, Repo
 from resourcekit_tokens import JWT, TokenRecord, TokenResource
 from tests.support import valkey
@@ -34,7 +35,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(params=["sync", "async"])
 def call(request: pytest.FixtureRequest) -> Iterator[Caller]:
-    """A way to call functions of ours, in each colour."""
+    """A way to call functions of the framework, in each call mode."""
     caller = Caller(request.param)
     yield caller
     caller.close()
@@ -70,7 +71,7 @@ def servers() -> Iterator[dict[str, Server]]:
 
 @pytest.fixture(params=list(SERVERS))
 def server(request: pytest.FixtureRequest, servers: dict[str, Server]) -> Iterator[Any]:
-    """A server that a test may freeze, restart or cut off; it stands again afterwards."""
+    """A server that a test may freeze, restart or cut off; it runs again afterwards."""
     if request.param not in servers:
         servers[request.param] = started(request.param)
     own: Any = servers[request.param]
@@ -131,7 +132,8 @@ def declare_token() -> Callable[..., Any]:
 
         Token.__qualname__ = f"Token{id(domain)}"
         kept.append((domain, Token))
-        domain.create_storage()
+        with context(deadline=timedelta(seconds=60)):  # the place may have a short timeout, and the machine be busy
+            domain.create_storage()
         return Token
 
     return make

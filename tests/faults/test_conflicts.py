@@ -1,4 +1,4 @@
-"""Two that want the same: deadlocks, lock timeouts and serialization failures, made again where that is safe, told where not."""
+"""Deadlocks, lock timeouts and serialization failures: repeated if that is safe, reported if not."""
 
 import contextlib
 import threading
@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
-from resourcekit import query, transaction
+from resourcekit import Deadline, query, transaction
 from resourcekit.data_layers import Repo, joined
 from resourcekit.errors import SerializationFailure, Timeout
 from tests.support.callers import Call, Watch
@@ -19,7 +19,7 @@ PATIENCE = timedelta(minutes=1)
 
 @contextlib.contextmanager
 def rival(database):
-    """Yield a function that runs statements of somebody else's, in a transaction that is rolled back at the end."""
+    """Yield a function that runs statements of another client, in a transaction that is rolled back at the end."""
     with contextlib.closing(connect(database.url)) as connection:
         cursor = connection.cursor()
         cursor.execute("BEGIN")
@@ -41,7 +41,7 @@ def test_of_two_transactions_that_wait_for_each_other_one_is_told(database, call
     note = declare_note(Repo(database.url))
     call(note.write, key="a")
     call(note.write, key="b")
-    meet, told = threading.Barrier(2, timeout=20), []
+    meet, received = threading.Barrier(2, timeout=20), []
 
     def other():
         try:
@@ -50,23 +50,51 @@ def test_of_two_transactions_that_wait_for_each_other_one_is_told(database, call
                 meet.wait()
                 note.edit("a", number=1)
         except SerializationFailure as error:
-            told.append(error)
+            received.append(error)
 
     thread = threading.Thread(target=other)
     thread.start()
     try:
         call.in_transaction(note, [lambda: Call(note.edit, "a", number=1), meet.wait, lambda: Call(note.edit, "b", number=1)])
     except SerializationFailure as error:
-        told.append(error)
+        received.append(error)
     thread.join()
     call.in_transaction(note, [lambda: Call(note.edit, "a", number=2), lambda: Call(note.edit, "b", number=2)])
 
-    assert 1 == len(told)
+    assert 1 == len(received)
     assert [2, 2] == [record.number for record in call(query(note).all)]
 
 
+@pytest.mark.parametrize("bulk", ["create", "update"])
+def test_a_bulk_action_in_a_transaction_that_is_given_up_raises_serialization_failure(mariadb, declare_note, bulk):
+    """MariaDB has rolled the whole transaction back: the caller learns that it may run it again, and not only that it is over."""
+    note, meet, ends = declare_note(Repo(mariadb.url)), threading.Barrier(2, timeout=20), []
+    note.write.bulk([{"key": "a"}, {"key": "b"}])
+    records = {record.key: record for record in query(note).all()}
+
+    def act(first, second):
+        try:
+            with transaction(note):
+                note.edit(first, number=1)
+                meet.wait()
+                if bulk == "create":
+                    note.put.bulk([{"key": second, "number": 1}])
+                else:
+                    note.edit.bulk([records[second]], number=1)
+            ends.append("committed")
+        except Exception as error:  # the test looks at it
+            ends.append(type(error).__name__)
+
+    thread = threading.Thread(target=act, args=("a", "b"))
+    thread.start()
+    act("b", "a")
+    thread.join()
+
+    assert ["SerializationFailure", "committed"] == sorted(ends)
+
+
 def test_a_statement_that_meets_a_deadlock_outside_of_a_transaction_is_made_again(database, call, declare_note):
-    """A bulk write is a transaction of ours: nobody has to know that it was given up once, and its rows stand once."""
+    """A bulk write is a transaction of the framework: it is repeated without the caller, and its rows are written once."""
     note = declare_note(Repo(database.url, timeout=PATIENCE))  # each deadlock takes PostgreSQL a second to see
     errors = []
 
@@ -117,7 +145,7 @@ def _impatient(database):
 
 
 def test_a_lock_timeout_inside_a_transaction_is_told_and_the_block_goes_on(database, call, declare_note):
-    """It is no reason to lose what was written before; whoever catches it may go on."""
+    """The error does not roll back what was written before; code that catches it may go on."""
     note = declare_note(Repo(_impatient(database)))
     call(note.write, key="a")
     call(note.write, key="b")
@@ -194,10 +222,10 @@ def test_rivals_at_the_level_serializable_are_all_served(postgresql, declare_not
     """Where connections came to that level, what is given up is made again: nothing is lost, nothing is done twice."""
     repo = Repo(postgresql.url, timeout=PATIENCE)
     note = declare_note(repo)
-    links = [repo.sync_pool.take(5) for _ in range(4)]
-    for link in links:
-        link.run("SET default_transaction_isolation = 'serializable'")
-        repo.sync_pool.put(link)
+    connections = [repo.sync_pool.take(Deadline.after_real(5)) for _ in range(4)]
+    for connection in connections:
+        connection.run("SET default_transaction_isolation = 'serializable'")
+        repo.sync_pool.put(connection)
     note.put.bulk([{"key": f"{each}"} for each in range(10)])
     errors = []
 
@@ -206,7 +234,7 @@ def test_rivals_at_the_level_serializable_are_all_served(postgresql, declare_not
             errors.extend(failure.error for failure in note.put.bulk([{"key": f"{each}"} for each in range(10)]).failures)
             note.count_up("5")
 
-    threads = [threading.Thread(target=work) for _ in links]
+    threads = [threading.Thread(target=work) for _ in connections]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -218,7 +246,7 @@ def test_rivals_at_the_level_serializable_are_all_served(postgresql, declare_not
 
 @pytest.mark.parametrize("times", [1, 3])
 def test_a_commit_that_is_given_up_is_made_again(postgresql, call, declare_note, times):
-    """A serialization failure may come at the very end: outside of a block the whole is sent again, inside it is told."""
+    """A serialization failure may come at the commit: outside of a block the call is repeated, inside the error is raised."""
     note = declare_note(Repo(postgresql.url))
     postgresql.run("CREATE SEQUENCE given_up")
     postgresql.run(

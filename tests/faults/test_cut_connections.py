@@ -59,7 +59,7 @@ def test_a_connection_that_is_lost_before_commit_leaves_nothing(way, call, decla
 
 
 def test_a_connection_that_is_lost_between_two_writes_leaves_nothing(way, call, declare_note):
-    """The second write tells; the block is over, and nothing is written outside of it by mistake."""
+    """The second write raises; the block is over, and nothing is written outside of it by mistake."""
     proxy, url = way
     note = declare_note(Repo(url))
     with pytest.raises(Unavailable):
@@ -71,7 +71,7 @@ def test_a_connection_that_is_lost_between_two_writes_leaves_nothing(way, call, 
 
 @pytest.mark.parametrize(("moment", "kept"), [("cut before", []), ("cut after", ["a", "b"])])
 def test_a_commit_without_an_answer_is_unknown(way, call, declare_note, moment, kept):
-    """Whether it arrived or only its answer got lost cannot be told from here: the error says so, and all or nothing stands."""
+    """A lost write and a lost answer look alike: the error is OutcomeUnknown, and either all or nothing was written."""
     proxy, url = way
     note = declare_note(Repo(url))
     call(query(note).count)  # a connection is kept from here on
@@ -85,7 +85,7 @@ def test_a_commit_without_an_answer_is_unknown(way, call, declare_note, moment, 
 
 @pytest.mark.parametrize(("moment", "kept"), [("cut before", []), ("cut after", ["a", "b", "c"])])
 def test_a_bulk_write_without_an_answer_to_its_commit_is_unknown(way, call, declare_note, moment, kept):
-    """It is not made again, because it may stand."""
+    """The write may have been committed, so it is not repeated."""
     proxy, url = way
     note = declare_note(Repo(url))
     call(query(note).count)  # a connection is kept from here on
@@ -97,7 +97,7 @@ def test_a_bulk_write_without_an_answer_to_its_commit_is_unknown(way, call, decl
 
 
 def test_a_bulk_write_that_is_cut_before_its_commit_is_made_again(way, call, declare_note):
-    """Nothing of it can stand, so it is sent once more on another connection."""
+    """Nothing can have been committed, so it is sent once more on another connection."""
     proxy, url = way
     note = declare_note(Repo(url))
     call(query(note).count)  # a connection is kept from here on
@@ -123,7 +123,7 @@ def test_a_write_that_commits_by_itself_is_unknown_once_it_was_sent(way, call, d
 
 @pytest.mark.parametrize("moment", ["cut before", "cut after"])
 def test_a_read_is_made_again(way, call, declare_note, moment):
-    """A read whose connection is lost in the middle is answered all the same."""
+    """A read whose connection is lost in the middle is answered."""
     proxy, url = way
     note = declare_note(Repo(url))
     call(note.write, key="a")
@@ -135,7 +135,7 @@ def test_a_read_is_made_again(way, call, declare_note, moment):
 
 @pytest.mark.parametrize("deadline", [timedelta(seconds=60), timedelta(seconds=1)])
 def test_telling_the_server_a_deadline_is_no_write(way, call, declare_note, deadline):
-    """A connection that is lost while it is told how long the call may take has sent nothing that could stand."""
+    """A connection that is lost while its timeout is set has sent nothing that could be committed."""
     proxy, url = way
     note = declare_note(Repo(url))
     call(note.write, key="a")
@@ -148,7 +148,7 @@ def test_telling_the_server_a_deadline_is_no_write(way, call, declare_note, dead
 
 @pytest.mark.slow
 def test_a_first_connection_that_is_forgotten_halfway_holds_nobody_up(way, call, declare_note):
-    """While the first connection of all is still being opened, the cable goes: later calls do not wait for it for ever."""
+    """While the first connection is still being opened, the network is cut: later calls end in time and do not wait for it."""
     proxy, url = way
     table = declare_note(Repo(url)).__runtime__.store.table.name
     note = declared(Repo(url, timeout=timedelta(seconds=1)), table, storage=False)

@@ -7,9 +7,9 @@ import time
 import pytest
 
 from resourcekit import query, transaction
+from resourcekit.actions.drive import drive, in_call_mode
 from resourcekit.data_layers import Repo
-from resourcekit.data_layers.sql.link import Link
-from resourcekit.engine.drive import drive, in_colour
+from resourcekit.data_layers.sql.execution.connection import Connection
 from tests.support.forks import in_children
 
 WHO = {"postgresql": "SELECT pg_backend_pid()", "mariadb": "SELECT CONNECTION_ID()"}
@@ -27,24 +27,24 @@ OPEN = {
 
 async def who(note, database):
     """Return the server's name of the connection that a call is made on."""
-    return (await note.__runtime__.store.do(Link.fetch, WHO[database.kind], (), writes=False))[0][0]
+    return (await note.__runtime__.store.do(Connection.fetch, WHO[database.kind], (), writes=False))[0][0]
 
 
 def test_a_fork_shares_no_connection(database, declare_note):
-    """Parent and children, in both colours, each speak on connections of their own, and the parent's goes on."""
+    """Parent and children, sync and async, each speak on connections of their own, and the parent's goes on."""
     note = declare_note(Repo(database.url))
     note.write(key="parent")
     before = drive(who(note, database))
 
     def child():
         note.write(key=f"child-{os.getpid()}")
-        return drive(who(note, database)), asyncio.run(in_colour(who(note, database)))
+        return drive(who(note, database)), asyncio.run(in_call_mode(who(note, database)))
 
-    told = in_children(child, child)
+    received = in_children(child, child)
     after = drive(who(note, database))
 
     assert before == after
-    assert 5 == len({before, *told[0], *told[1]})
+    assert 5 == len({before, *received[0], *received[1]})
     assert 3 == query(note).count()
 
 
@@ -57,13 +57,13 @@ def test_a_fork_inside_of_a_loop_shares_no_connection(database, declare_note):
         return drive(who(note, database))
 
     async def work():
-        before = await in_colour(who(note, database))
+        before = await in_call_mode(who(note, database))
         async with transaction(note):
             await note.write.aio(key="parent")
-            inside = await in_colour(who(note, database))
-            told = in_children(child)
+            inside = await in_call_mode(who(note, database))
+            received = in_children(child)
             await note.write.aio(key="later")
-        return before, inside, told[0], await in_colour(who(note, database))
+        return before, inside, received[0], await in_call_mode(who(note, database))
 
     before, inside, child_s, after = asyncio.run(work())
 
@@ -72,7 +72,7 @@ def test_a_fork_inside_of_a_loop_shares_no_connection(database, declare_note):
 
 
 async def go_on(note, rounds):
-    """Count to twice the rounds, in transactions that nobody cancels."""
+    """Count to twice the rounds, in transactions that are not cancelled."""
     for _ in range(rounds):
         async with transaction(note):
             await note.count_up.aio("counter")

@@ -1,4 +1,4 @@
-"""A server that stands still: every call ends in time, checks say revoked, and afterwards all works."""
+"""A server that is frozen: every call ends in time, checks answer "revoked", and afterwards all works."""
 
 import asyncio
 import time
@@ -19,7 +19,7 @@ GRACE = 2.0
 
 
 def in_time(*watches):
-    """Say whether none of these blocks took longer than a call may."""
+    """Return whether none of these blocks took longer than a call may."""
     return all(watch.seconds < DEADLINE.total_seconds() + GRACE for watch in watches)
 
 

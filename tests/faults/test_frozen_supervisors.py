@@ -1,20 +1,17 @@
-"""A supervisor whose sweep waits for a server that stands still: it ends in time, however it is run, and goes on afterwards."""
+"""A supervisor whose sweep waits for a frozen server: it ends in time, however it is run, and goes on afterwards."""
 
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
-import subprocess
-import sys
 import time
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
 from resourcekit.supervisor import Scheduling, Supervisor
 from tests.support.callers import Watch
+from tests.support.commands import running
 
 pytestmark = pytest.mark.slow
 
@@ -40,7 +37,7 @@ class Token(TokenRecord, domain=accounts, data_layer=SQL({url!r}, table={table!r
 
 
 def until_stuck(supervisor: Supervisor) -> None:
-    """Wait until a run goes on, which does not end as long as the server stands still."""
+    """Wait until a run has begun, which does not end as long as the server is frozen."""
     ends_at = time.monotonic() + 60
     while supervisor.status()[0].state != "running" and time.monotonic() < ends_at:
         time.sleep(0.01)  # there is nothing that announces it
@@ -50,7 +47,7 @@ def until_stuck(supervisor: Supervisor) -> None:
 def test_a_supervisor_in_threads_stops_in_time(server, declare_token, swept_before):
     """The run is left behind; started again, when the server goes on, it sweeps."""
     token = declare_token(server.url, expunge_interval=INTERVAL)
-    supervisor = Supervisor(token, checkup=False, scheduling=at_once)
+    supervisor = Supervisor(token, startup_check=False, scheduling=at_once)
     if swept_before:
         supervisor.run_now(token)
     server.freeze()
@@ -71,7 +68,7 @@ def test_a_supervisor_in_threads_stops_in_time(server, declare_token, swept_befo
 def test_a_supervisor_in_a_loop_stops_in_time(server, declare_token, swept_before):
     """Its task is cancelled, and lets go of a connection that does not answer."""
     token = declare_token(server.url, expunge_interval=INTERVAL)
-    supervisor = Supervisor(token, checkup=False, scheduling=at_once)
+    supervisor = Supervisor(token, startup_check=False, scheduling=at_once)
 
     async def live() -> tuple[str, bool, float]:
         if swept_before:
@@ -94,9 +91,9 @@ def test_a_supervisor_in_a_loop_stops_in_time(server, declare_token, swept_befor
     assert seconds < TIMEOUT + 0.5 + GRACE
 
 
-@pytest.mark.parametrize("colour", ["sync", "async"])
-def test_a_start_does_not_wait_for_a_server_that_stands_still(server, declare_token, caplog, colour):
-    """Doctor looks for two seconds, tells that it got no answer, and the services begin."""
+@pytest.mark.parametrize("call_mode", ["sync", "async"])
+def test_a_start_does_not_wait_for_a_server_that_stands_still(server, declare_token, caplog, call_mode):
+    """Doctor waits for two seconds, reports that it got no answer, and the services begin."""
     token = declare_token(server.url, expunge_interval=INTERVAL)
     supervisor = Supervisor(token, scheduling=at_once)
 
@@ -108,9 +105,9 @@ def test_a_start_does_not_wait_for_a_server_that_stands_still(server, declare_to
     server.freeze()
     try:
         with Watch() as starting:
-            if colour == "sync":
+            if call_mode == "sync":
                 supervisor.start()
-        if colour == "sync":
+        if call_mode == "sync":
             supervisor.stop(TIMEOUT)
         else:
             asyncio.run(live())
@@ -123,16 +120,16 @@ def test_a_start_does_not_wait_for_a_server_that_stands_still(server, declare_to
 
 @pytest.mark.parametrize("frozen_from", ["start", "sweep"])
 def test_the_command_ends_in_time(server, declare_token, tmp_path, frozen_from):
-    """At SIGTERM, after its stop timeout, also where the server stands still from the outset; exit code 1 tells."""
+    """At SIGTERM, it ends after its stop timeout, also if the server was frozen from the start; exit code 1 reports it."""
     table = declare_token(server.url).__runtime__.store.table.name
     (tmp_path / "frozen_app.py").write_text(APP.format(url=server.url, table=table))
     if frozen_from == "start":
         server.freeze()
     try:
-        with start(tmp_path, "supervise", "frozen_app", "--stop-timeout", str(TIMEOUT)) as process:
+        with running(tmp_path, "supervise", "frozen_app", "--stop-timeout", str(TIMEOUT)) as process:
             sweeps = 0
             for line in process.stdout:
-                sweeps += " gone in " in line
+                sweeps += " removed in " in line
                 if sweeps or (frozen_from == "start" and "Supervising" in line):
                     break
             server.freeze()
@@ -146,10 +143,3 @@ def test_the_command_ends_in_time(server, declare_token, tmp_path, frozen_from):
     assert ("", 1) == (errors, process.returncode)
     assert "left behind" in rest
     assert stopping.seconds < TIMEOUT + 0.5 + GRACE
-
-
-def start(folder: Path, *words: str) -> subprocess.Popen[str]:
-    """Start the command in that folder, and leave it running."""
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    command = [sys.executable, "-m", "resourcekit", *words]
-    return subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

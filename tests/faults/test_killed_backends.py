@@ -44,7 +44,7 @@ def table_of(resource):
 
 
 def deadly(database, resource, event, times=1, key="key"):
-    """Let whoever inserts or deletes the row of doom be killed, the first so many times."""
+    """Kill the backends that insert or delete the row of doom, the first so many times."""
     row = "OLD" if event == "DELETE" else "NEW"
     for statement in TRIGGERS[database.kind]:
         database.run(statement.format(event=event, table=table_of(resource), row=row, key=key, times=times))
@@ -68,7 +68,7 @@ def test_a_bulk_write_that_is_killed_once_is_whole(database, call, declare_note)
 
 
 def test_a_bulk_write_that_is_killed_again_and_again_leaves_nothing(database, call, declare_note):
-    """The second kill is told: nothing was written, and the error says that it is known."""
+    """The second kill is reported: nothing was written, and the error states that this is known."""
     note = declare_note(Repo(database.url))
     deadly(database, note, "INSERT", times=2)
     result = call(note.write.bulk, doomed(), batch_size=ROWS)
@@ -90,7 +90,7 @@ def test_a_write_that_is_killed_is_unknown_and_not_made_again(postgresql, call, 
 
 
 def test_a_write_that_is_cut_off_without_a_word_is_unknown(mariadb, call, declare_note):
-    """MariaDB may cut a connection before it says why: then nobody knows, and it is not repeated."""
+    """MariaDB may cut a connection before it sends the reason: then the outcome is unknown, and the call is not repeated."""
     note = declare_note(Repo(mariadb.url))
     deadly(mariadb, note, "INSERT")
     with contextlib.suppress(OutcomeUnknown):
@@ -102,7 +102,7 @@ def test_a_write_that_is_cut_off_without_a_word_is_unknown(mariadb, call, declar
 
 
 def test_a_transaction_that_is_killed_leaves_nothing(database, call, declare_note):
-    """It is not repeated, because only its user knows the whole of it; and it says that nothing stands."""
+    """It is not repeated, because only its user knows the whole of it; the error states that nothing was committed."""
     note = declare_note(Repo(database.url))
     deadly(database, note, "INSERT")
     with pytest.raises(Unavailable):
@@ -199,7 +199,7 @@ class Killer(threading.Thread):
 @pytest.mark.slow
 @pytest.mark.parametrize("way", ["write", "bulk", "transaction"])
 def test_what_is_said_under_a_storm_of_kills_is_true(database, declare_note, way):
-    """What was acknowledged stands, once; what is unavailable does not; only what is unknown may do either; all is whole."""
+    """Acknowledged writes are there once; unavailable ones are not; unknown ones may be; every row is whole."""
     note = declare_note(Repo(database.url))
     size = {"write": 1, "bulk": 30, "transaction": 2}[way]
     said = {}
@@ -220,7 +220,7 @@ def test_what_is_said_under_a_storm_of_kills_is_true(database, declare_note, way
             name = f"{thread}-{number}-{secrets.token_hex(2)}"
             try:
                 write(name)
-                said[name] = "stands"
+                said[name] = "written"
             except (OutcomeUnknown, Unavailable) as error:
                 said[name] = type(error)
 
@@ -234,6 +234,6 @@ def test_what_is_said_under_a_storm_of_kills_is_true(database, declare_note, way
 
     assert killer.kills > 0
     assert {size} >= set(there.values())
-    assert {size} == {there[name] for name, outcome in said.items() if outcome == "stands"}
+    assert {size} == {there[name] for name, outcome in said.items() if outcome == "written"}
     assert {0} >= {there[name] for name, outcome in said.items() if outcome is Unavailable}
     note.write(key="afterwards")

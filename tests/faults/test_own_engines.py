@@ -1,4 +1,4 @@
-"""Your own engines: what the data layer tells its connections never reaches yours, whatever happened on them."""
+"""Engines of the application: settings that the data layer makes on its connections never reach them."""
 
 import asyncio
 from datetime import timedelta
@@ -68,7 +68,7 @@ def test_a_user_s_engine_keeps_its_own_settings(database, declare_note):
 
 @pytest.mark.parametrize("outcome", ["commit", "rollback"])
 def test_a_session_s_connection_is_given_back_as_it_was(database, declare_note, outcome):
-    """After ``joined`` the user's connection waits for a long statement again, in both colours."""
+    """After ``joined`` the user's connection waits for a long statement again, sync and async."""
     from resourcekit.data_layers import joined
 
     note = declare_note(Repo(database.url, timeout=SHORT))

@@ -69,7 +69,7 @@ def test_a_pulled_cable_to_a_database(server, cable, call, declare_token, declar
 
 
 def test_a_cable_that_is_pulled_in_a_transaction(server, cable, call, declare_note):
-    """A commit that got no answer is unknown; afterwards all of the block stands, or nothing."""
+    """A commit without an answer is unknown; afterwards all of the block is there, or nothing."""
     with at_the_far_end(cable, server.port) as through:
         note = declare_note(Repo(through(server.url), timeout=timedelta(seconds=2)))
         with Watch() as watch, pytest.raises(OutcomeUnknown):

@@ -1,4 +1,4 @@
-"""A server that is started again: what was acknowledged stands, and the next call is made as if nothing had been."""
+"""A server that is restarted: acknowledged writes are kept, and the next call works as before."""
 
 import collections
 import secrets
@@ -71,7 +71,7 @@ def test_a_transaction_over_a_restart_leaves_nothing(server, call, declare_note)
 
 @pytest.mark.parametrize("how", ["restart", "crash"])
 def test_what_was_acknowledged_outlives_it(server, declare_note, how):
-    """Under writers a server is stopped, or killed: all that they were told is true once it is back."""
+    """Under writers a server is stopped, or killed: every write that was acknowledged is there once it is back."""
     note = declare_note(Repo(server.url))
     said = {}
     is_over = threading.Event()
@@ -82,7 +82,7 @@ def test_what_was_acknowledged_outlives_it(server, declare_note, how):
             try:
                 for failure in note.write.bulk([{"key": f"{key}/0"}, {"key": f"{key}/1"}]).failures:
                     raise failure.error
-                said[key] = "stands"
+                said[key] = "written"
             except DataLayerError as error:
                 said[key] = type(error)
                 is_over.wait(0.02)
@@ -92,7 +92,7 @@ def test_what_was_acknowledged_outlives_it(server, declare_note, how):
         thread.start()
     try:
         for _ in range(2):
-            while sum(outcome == "stands" for outcome in list(said.values())) < 20:
+            while sum(outcome == "written" for outcome in list(said.values())) < 20:
                 is_over.wait(0.01)
             if how == "crash":
                 server.kill()
@@ -106,5 +106,5 @@ def test_what_was_acknowledged_outlives_it(server, declare_note, how):
     there = collections.Counter(record.key.partition("/")[0] for record in query(note).all())
 
     assert {2} == set(there.values())
-    assert {2} == {there[key] for key, outcome in said.items() if outcome == "stands"}
+    assert {2} == {there[key] for key, outcome in said.items() if outcome == "written"}
     assert {0} >= {there[key] for key, outcome in said.items() if outcome is Unavailable}

@@ -1,4 +1,4 @@
-"""``database is locked``: eight processes on one SQLite file, and somebody else who keeps its lock."""
+"""``database is locked``: eight processes on one SQLite file, and another program that keeps its lock."""
 
 import asyncio
 import contextlib
@@ -46,7 +46,7 @@ sys.stdin.read()
 
 @contextlib.contextmanager
 def rival(url, program):
-    """Let somebody who knows nothing of us lock the file: in a process of its own, because SQLite's locks belong to one."""
+    """Let another program lock the file. It is a process of its own, because SQLite's locks belong to a process."""
     words = [sys.executable, "-c", program, url.removeprefix("sqlite:///")]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert b"there\n" == process.stdout.readline()
@@ -79,30 +79,30 @@ async def write_all_in_loop(note, name):
 
 def both_at_once(note):
     """Write from a thread, sync, and from a loop, at once."""
-    told = []
-    thread = threading.Thread(target=lambda: told.append(write_all(note, f"thread-{os.getpid()}")))
+    received = []
+    thread = threading.Thread(target=lambda: received.append(write_all(note, f"thread-{os.getpid()}")))
     thread.start()
-    told.append(asyncio.run(write_all_in_loop(note, f"loop-{os.getpid()}")))
+    received.append(asyncio.run(write_all_in_loop(note, f"loop-{os.getpid()}")))
     thread.join()
-    return told
+    return received
 
 
 @pytest.mark.slow
 def test_eight_processes_and_a_rival_all_come_through(url, declare_note):
-    """Nobody is refused because the file is locked, each write stands, and each count counts."""
+    """No call is refused because the file is locked, each write is kept, and each increment counts."""
     note = declare_note(Repo(url, timeout=timedelta(seconds=60)))
     note.write(key="counter")
     with rival(url, AGAIN_AND_AGAIN):
-        told = in_children(*[lambda: both_at_once(note)] * PROCESSES)
+        received = in_children(*[lambda: both_at_once(note)] * PROCESSES)
 
-    assert [["done", "done"]] * PROCESSES == told
+    assert [["done", "done"]] * PROCESSES == received
     assert 1 + PROCESSES * 2 * ROUNDS * 6 == query(note).count()
     assert PROCESSES * 2 * ROUNDS * 2 == query(note).filter(note.key == "counter").one().number
 
 
 @pytest.mark.parametrize("way", ["sync", "async"])
 def test_a_file_that_stays_locked_is_told_to_all_eight(url, declare_note, way):
-    """Each of them is told by its deadline, nothing is written, and readers are served meanwhile."""
+    """Each call raises Timeout by its deadline, nothing is written, and readers are served meanwhile."""
     note = declare_note(Repo(url))
     note.write(key="there")
 
@@ -116,10 +116,10 @@ def test_a_file_that_stays_locked_is_told_to_all_eight(url, declare_note, way):
         return counted, "written"
 
     with rival(url, FOR_GOOD):
-        told = in_children(*[child] * PROCESSES)
+        received = in_children(*[child] * PROCESSES)
     note.write(key="afterwards")
 
-    assert [(1, "late")] * PROCESSES == told
+    assert [(1, "late")] * PROCESSES == received
     assert ["afterwards", "there"] == sorted(record.key for record in query(note).all())
 
 

@@ -1,4 +1,4 @@
-"""A COMMIT that somebody stops on MariaDB: the server may say so after it has committed, so nobody knows."""
+"""A COMMIT that is killed on MariaDB: the server may report it after it has committed, so the outcome is unknown."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def holder(own_mariadb):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("colour", ["sync", "async"])
+@pytest.mark.parametrize("call_mode", ["sync", "async"])
 @pytest.mark.parametrize("how", ["KILL QUERY", "KILL CONNECTION"])
-def test_a_commit_that_is_stopped_is_unknown(holder, declare_note, colour, how):
+def test_a_commit_that_is_stopped_is_unknown(holder, declare_note, call_mode, how):
     """It is neither said to have failed nor made again."""
     url, cursor = holder
     note = declare_note(Repo(f"{url}test" if url.endswith("/") else url))
@@ -41,7 +41,7 @@ def test_a_commit_that_is_stopped_is_unknown(holder, declare_note, colour, how):
         cursor.execute("UNLOCK TABLES")
 
     killer = threading.Thread(target=stop)
-    call = Caller(colour)
+    call = Caller(call_mode)
     steps = [
         lambda: Call(note.write, key="a"),
         lambda: cursor.execute("FLUSH TABLES WITH READ LOCK"),

@@ -4,8 +4,9 @@ import asyncio
 
 import pytest
 
-from resourcekit import query
+from resourcekit import Deadline, query
 from resourcekit.data_layers import SQL, Repo
+from resourcekit.data_layers.sql.execution.needs import Use
 from resourcekit.doctor import doctor
 from resourcekit.errors import Unavailable
 from tests.support.callers import Call
@@ -17,27 +18,28 @@ READ_ONLY = {"postgresql": "SET default_transaction_read_only = on", "mariadb": 
 def kept_connections(repo, call, count):
     """Return so many connections that the pool keeps, opened anew."""
     if not call.is_async:
-        links = [repo.sync_pool.take(5) for _ in range(count)]
-        for link in links:
-            repo.sync_pool.put(link)
-        return links
+        connections = [repo.sync_pool.take(Deadline.after_real(5)) for _ in range(count)]
+        for connection in connections:
+            repo.sync_pool.put(connection)
+        return connections
 
     async def work():
         pool = repo.async_pools.here()
-        links = [await pool.take() for _ in range(count)]
-        for link in links:
-            await pool.put(link)
-        return links
+        holds = [pool.hold(Use.READ) for _ in range(count)]
+        connections = [await hold.take(Deadline.after_real(5)) for hold in holds]
+        for hold in holds:
+            hold.put()
+        return connections
 
     return call.run(work())
 
 
-def say(call, link, sql):
+def say(call, connection, sql):
     """Run a statement on one connection."""
     if call.is_async:
-        call.run(link.work(lambda inside: inside.run(sql)))
+        call.run(connection.work(lambda inside: inside.run(sql)))
     else:
-        link.run(sql)
+        connection.run(sql)
 
 
 def test_a_demoted_server_is_left(database, call, declare_note):
@@ -45,22 +47,22 @@ def test_a_demoted_server_is_left(database, call, declare_note):
     repo = Repo(database.url)
     note = declare_note(repo)
     old = kept_connections(repo, call, 3)
-    for link in old:
-        say(call, link, READ_ONLY[database.kind])
+    for connection in old:
+        say(call, connection, READ_ONLY[database.kind])
     call(note.write, key="a")
     call(note.write.bulk, [{"key": "b"}, {"key": "c"}])
     new = kept_connections(repo, call, 1)
 
     assert 3 == call(query(note).count)
-    assert not {id(link) for link in old} & {id(link) for link in new}
+    assert not {id(connection) for connection in old} & {id(connection) for connection in new}
 
 
 def test_a_transaction_on_a_demoted_server_says_so(database, call, declare_note):
     """A block is not repeated; it names the cure, and the next one is on a new connection."""
     repo = Repo(database.url)
     note = declare_note(repo)
-    for link in kept_connections(repo, call, 1):
-        say(call, link, READ_ONLY[database.kind])
+    for connection in kept_connections(repo, call, 1):
+        say(call, connection, READ_ONLY[database.kind])
     with pytest.raises(Unavailable, match="connect to the primary server"):
         call.in_transaction(note, [lambda: Call(note.write, key="a")])
     call.in_transaction(note, [lambda: Call(note.write, key="b")])
@@ -69,14 +71,14 @@ def test_a_transaction_on_a_demoted_server_says_so(database, call, declare_note)
 
 
 def test_lost_prepared_statements_cost_no_call(postgresql, call, declare_note):
-    """A pooler between here and the server, or somebody's DEALLOCATE, takes them away; the call is made anew."""
+    """A pooler, or a DEALLOCATE by another client, removes prepared statements; the call is repeated."""
     repo = Repo(postgresql.url)
     note = declare_note(repo)
     for number in range(10):
         call(note.write, key=str(number))
         call(query(note).filter(note.key == str(number)).one)
-    for link in kept_connections(repo, call, 1):
-        say(call, link, "DO $$ BEGIN EXECUTE 'DEALLOCATE ALL'; END $$")  # a plain one would be seen by the driver
+    for connection in kept_connections(repo, call, 1):
+        say(call, connection, "DO $$ BEGIN EXECUTE 'DEALLOCATE ALL'; END $$")  # a plain one would be seen by the driver
     call(note.write, key="next")
 
     assert "next" == call(query(note).filter(note.key == "next").one).key
@@ -128,7 +130,7 @@ def test_a_server_without_a_free_connection_says_what_to_do(server, call, declar
 def test_doctor_finds_a_read_only_server(server, declare_note):
     """What others write reaches it late, so that a check may pass what was just revoked."""
     note = declare_note(SQL(server.url))
-    kind = note.__runtime__.store.repo.room.name
+    kind = note.__runtime__.store.repo.dialect.name
     run_sql(
         server.url, "SET GLOBAL read_only = 1" if kind == "mariadb" else "ALTER SYSTEM SET default_transaction_read_only = on"
     )

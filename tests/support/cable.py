@@ -1,4 +1,4 @@
-"""A cable to another network that a test can pull: a network namespace and two ends of a virtual cable. It knows no server.
+"""A cable to another network that a test can pull: a network namespace and two ends of a virtual cable.
 
 Needs Linux, the program ``ip`` and root.
 """
@@ -86,7 +86,7 @@ class Cable:
                 raise OSError(ctypes.get_errno(), "setns")
 
     def pull(self) -> None:
-        """Let nothing pass; nobody is told."""
+        """Let nothing pass; neither side is notified."""
         _ip("-n", self._name, "link", "set", self._far, "down")
 
     def plug(self) -> None:
@@ -96,9 +96,9 @@ class Cable:
         while time.monotonic() < ends_at:
             try:
                 socket.create_connection((self.address, 1), 1).close()
-            except ConnectionRefusedError:  # nobody listens there, and somebody said so
+            except ConnectionRefusedError:  # the port is closed, and the host answered so
                 return
-            except OSError:  # the kernel remembers for a while that nobody was there
+            except OSError:  # the kernel remembers for a while that the host did not answer
                 time.sleep(0.05)
 
     def remove(self) -> None:

@@ -1,4 +1,4 @@
-"""Calls to functions of ours in either colour, and how long they took. It knows no server."""
+"""Calls to functions of the framework in either call mode, and how long they took."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ __all__ = ["Call", "Caller", "Watch"]
 
 
 class Caller:
-    """Makes calls in one colour; the async ones all in one loop, so that its connections are kept between them."""
+    """Makes calls in one call mode; the async ones all in one loop, so that its connections are kept between them."""
 
-    def __init__(self, colour: str) -> None:
-        self.colour = colour
-        self._runner = asyncio.Runner() if colour == "async" else None
+    def __init__(self, call_mode: str) -> None:
+        self.call_mode = call_mode
+        self._runner = asyncio.Runner() if call_mode == "async" else None
 
     @property
     def is_async(self) -> bool:
@@ -27,7 +27,7 @@ class Caller:
         return self._runner is not None
 
     def __call__(self, function: Any, *args: Any, **named: Any) -> Any:
-        """Call a function of ours."""
+        """Call a function of the framework."""
         return self.run(function.aio(*args, **named)) if self.is_async else function(*args, **named)
 
     def within(self, deadline: timedelta, function: Any, *args: Any, **named: Any) -> Any:
@@ -48,22 +48,22 @@ class Caller:
         return self._runner.run(work)
 
     def in_transaction(self, resource: Any, steps: Sequence[Callable[[], Any]]) -> None:
-        """Take steps inside a transaction; one that returns a function of ours, bound to its arguments, has it called."""
+        """Take steps inside a transaction; a step that returns a Call has it called."""
         if self.is_async:
             self.run(self._in_transaction(resource, steps))
             return
         with transaction(resource):
             for step in steps:
-                told = step()
-                if isinstance(told, Call):
-                    told.function(*told.args, **told.named)
+                step_result = step()
+                if isinstance(step_result, Call):
+                    step_result.function(*step_result.args, **step_result.named)
 
     async def _in_transaction(self, resource: Any, steps: Sequence[Callable[[], Any]]) -> None:
         async with transaction(resource):
             for step in steps:
-                told = step()
-                if isinstance(told, Call):
-                    await told.function.aio(*told.args, **told.named)
+                step_result = step()
+                if isinstance(step_result, Call):
+                    await step_result.function.aio(*step_result.args, **step_result.named)
 
     def close(self) -> None:
         """End the loop."""
@@ -72,7 +72,7 @@ class Caller:
 
 
 class Call:
-    """A function of ours with its arguments, not called yet."""
+    """A function of the framework with its arguments, not called yet."""
 
     def __init__(self, function: Any, *args: Any, **named: Any) -> None:
         self.function, self.args, self.named = function, args, named

@@ -132,7 +132,7 @@ def _place_of_the_run(kind: str) -> str:
 def shared(kind: str) -> Database:
     """Return the database that all tests of a run share, where an empty one for each would take too long.
 
-    Whoever uses it gives its tables names of their own. Skips the test where there is no server, and fails it under CI.
+    Each test gives its tables names of their own. Skips the test where there is no server, and fails it under CI.
     """
     try:
         return Database(kind, _place_of_the_run(kind))

@@ -1,4 +1,4 @@
-"""Children of a fork, for tests: each runs a function and its result, or its error, comes back. It knows no test."""
+"""Children of a fork, for tests: each runs a function and returns its result or its error."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def in_children(*works: Callable[[], Any]) -> list[Any]:
     results = []
     for pid, reader in children:
         with os.fdopen(reader, "rb") as pipe:
-            told = pipe.read()
+            result = pipe.read()
         os.waitpid(pid, 0)
-        results.append(pickle.loads(told) if told else "the child died")
+        results.append(pickle.loads(result) if result else "the child died")
     return results
 
 
@@ -40,15 +40,15 @@ def _fork(work: Callable[[], Any]) -> tuple[int, int]:
         signal.alarm(_PATIENCE)
         os.close(reader)
         try:
-            told: Any = work()
+            result: Any = work()
         except BaseException:
-            told = traceback.format_exc()
+            result = traceback.format_exc()
         with os.fdopen(writer, "wb") as pipe:
-            pickle.dump(told, pipe)
+            pickle.dump(result, pipe)
     finally:
         os._exit(0)
 
 
 def all_done(results: Sequence[Any]) -> bool:
-    """Say whether no child failed."""
+    """Return whether no child failed."""
     return not any(isinstance(result, str) for result in results)

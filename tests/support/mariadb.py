@@ -1,4 +1,4 @@
-"""A MariaDB server of the tests' own, started from the machine's programs. It knows no test."""
+"""A MariaDB server of the tests' own, started from the machine's programs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,14 @@ class MariaDB(Server):
         self.url = f"mariadb://root@127.0.0.1:{self.port}/test"
         self._options = [f"--{option}" for option in options]
         self.own_all()
-        self.run(make, "--no-defaults", f"--datadir={self.data}", "--auth-root-authentication-method=normal", "--skip-test-db")
+        self.run(
+            make,
+            "--no-defaults",
+            f"--datadir={self.data}",
+            f"--tmpdir={self.folder}",
+            "--auth-root-authentication-method=normal",
+            "--skip-test-db",
+        )
         (self.folder / "init.sql").write_text(
             "CREATE USER IF NOT EXISTS root@'127.0.0.1';\n"
             "GRANT ALL ON *.* TO root@'127.0.0.1' WITH GRANT OPTION;\n"
@@ -36,11 +43,11 @@ class MariaDB(Server):
         self.own_all()
 
     def command(self) -> list[str]:
-        """See Server."""
         return [
             self._program,
             "--no-defaults",
             f"--datadir={self.data}",
+            f"--tmpdir={self.folder}",
             f"--port={self.port}",
             "--bind-address=127.0.0.1",
             f"--socket={self.folder}/server.sock",
@@ -53,7 +60,6 @@ class MariaDB(Server):
         ]
 
     def answers(self) -> bool:
-        """See Server."""
         import pymysql
 
         try:

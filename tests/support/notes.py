@@ -1,16 +1,17 @@
-"""A small resource for tests of what a data layer does around its statements. It knows no database."""
+"""A small resource for tests of what a data layer does around its statements."""
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
-from resourcekit import Attr, Domain, Resource, attribute, create, destroy, identity, increment, update
+from resourcekit import Attr, Domain, Resource, attribute, context, create, destroy, identity, increment, update
 from resourcekit.data_layers import SQL
 
 __all__ = ["declared"]
 
 _kept: list[Any] = []
-"""Resources live as long as somebody holds them; a test that forks does not."""
+"""Keeps resources alive; without it a resource lives as long as a reference to it, and a test that forks has none."""
 
 
 def declared(place: Any, table: str = "notes", *, storage: bool = True) -> Any:
@@ -34,5 +35,6 @@ def declared(place: Any, table: str = "notes", *, storage: bool = True) -> Any:
     Note.__qualname__ = f"Note{len(_kept)}"
     _kept.append((domain, Note))
     if storage:
-        domain.create_storage()
+        with context(deadline=timedelta(seconds=60)):  # the place may have a short timeout, and the machine be busy
+            domain.create_storage()
     return Note

@@ -1,4 +1,4 @@
-"""A PostgreSQL server of the tests' own, started from the binaries of a wheel. It knows no test."""
+"""A PostgreSQL server of the tests' own, started from the binaries of a wheel."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.support.servers import Server
 
-__all__ = ["Postgres", "started_from_a_wheel"]
+__all__ = ["Postgres", "Standby", "pair_started", "started_from_a_wheel"]
 
 
 class Postgres(Server):
@@ -38,13 +38,11 @@ class Postgres(Server):
         self.run(make, "-D", self.data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync")
 
     def command(self) -> list[str]:
-        """See Server."""
         program = str(self._program / "bin" / "postgres")
         where = ["-D", str(self.data), "-p", str(self.port), "-h", "127.0.0.1", "-k", ""]
         return [program, *where, "-c", "max_connections=200", *self._options]
 
     def answers(self) -> bool:
-        """See Server."""
         import psycopg
 
         try:
@@ -52,6 +50,40 @@ class Postgres(Server):
         except psycopg.OperationalError:
             return False
         return True
+
+
+class Standby(Postgres):
+    """A server that follows a running one, and may take its place. options: settings, as ``name=value``.
+
+    Begin the primary with ``synchronous_standby_names=standby`` set after this one is started, to make it wait for this one.
+    """
+
+    def __init__(self, primary: Postgres, *options: str) -> None:
+        super().__init__(*options)
+        shutil.rmtree(self.data)
+        make = self._program / "bin" / "pg_basebackup"
+        where = f"host=127.0.0.1 port={primary.port} user=postgres application_name=standby"
+        self.run(make, "-D", self.data, "-R", "-X", "stream", "-c", "fast", "-d", where)
+        self.own_all()
+
+    def promote(self) -> None:
+        """Make it a primary, and wait until it is one."""
+        import psycopg
+
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute("SELECT pg_promote(true, 60)")
+
+
+def pair_started(primary: Postgres) -> Standby:
+    """Start a standby of a running primary, which from then on acknowledges only what its standby has on disk."""
+    import psycopg
+
+    standby = Standby(primary)
+    standby.start()
+    with psycopg.connect(primary.url, autocommit=True) as connection:
+        connection.execute("ALTER SYSTEM SET synchronous_standby_names = 'standby'")
+        connection.execute("SELECT pg_reload_conf()")
+    return standby
 
 
 def _binaries() -> Path:

@@ -1,4 +1,4 @@
-"""A way over TCP to a server that a test can cut, stall, slow down or deafen at a chosen moment. It knows no protocol."""
+"""A TCP proxy to a server that a test can cut, stall, slow down or deafen at a chosen moment."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _RESET = struct.pack("ii", 1, 0)
 
 
 class _Pair:
-    """One connection of a client, and the one to the server that stands for it."""
+    """One connection of a client, and its counterpart to the server."""
 
     def __init__(self, client: socket.socket, server: socket.socket) -> None:
         self.client, self.server = client, server
@@ -35,7 +35,7 @@ class _Pair:
 
 
 class Proxy:
-    """Listens on a port and passes on what it hears, until it is told otherwise.
+    """Listen on a port and pass on what arrives, until the test changes that.
 
     listener: a socket to listen on, as of another network; one on 127.0.0.1 unless given. address: host and port.
     """
@@ -75,7 +75,7 @@ class Proxy:
         """Do something once a client sends this text.
 
         "cut before": the text does not arrive. "cut after": the server has answered it, and the answer is lost. "stall":
-        nothing passes any more, the text included. "forget": the same, for this one connection and for ever.
+        nothing passes any more, the text included. "forget": the same, for this one connection and until its end.
         """
         self._trigger, self._what = text, what
 
@@ -85,7 +85,7 @@ class Proxy:
         return not self._trigger
 
     def stall(self) -> None:
-        """Let nothing pass, in neither direction; nobody is told."""
+        """Let nothing pass, in neither direction; neither side is notified."""
         self.is_stalled = True
 
     def deafen(self) -> None:

@@ -1,4 +1,4 @@
-"""A server program of the tests' own: started, frozen, thawed, killed and removed. It knows no database."""
+"""A server program of the tests' own: started, frozen, thawed, killed and removed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PATIENCE = 60
 
 
 def free_port() -> int:
-    """Return a port of 127.0.0.1 that nobody listens on."""
+    """Return a port of 127.0.0.1 that is not in use."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -80,7 +80,7 @@ class Server(ABC):
 
     @abstractmethod
     def answers(self) -> bool:
-        """Say whether it lets somebody in."""
+        """Return whether the server accepts connections."""
 
     def start(self) -> None:
         """Start it and wait until it answers; the files of an earlier start are kept."""
@@ -96,6 +96,12 @@ class Server(ABC):
     def log(self) -> Path:
         """What it says."""
         return self.folder / "server.log"
+
+    @property
+    def pid(self) -> int:
+        """The process of the server."""
+        assert self._process is not None
+        return self._process.pid
 
     @property
     def is_running(self) -> bool:
@@ -116,11 +122,11 @@ class Server(ABC):
                 os.kill(pid, number)
 
     def freeze(self) -> None:
-        """Let it stand still: it keeps its connections and answers nothing. Returns once all of it stands."""
+        """Freeze it: it keeps its connections and answers nothing. Return once all of it is stopped."""
         self.signal_all(signal.SIGSTOP)
         ends_at = time.monotonic() + _PATIENCE
         while not all(_stands_still(pid) for pid in self._family()):
-            assert time.monotonic() < ends_at, f"{self.name} does not stand still"
+            assert time.monotonic() < ends_at, f"{self.name} was not frozen"
             time.sleep(0.005)  # a thread stops when it next comes to it, and nothing announces that
 
     def thaw(self) -> None:
@@ -157,7 +163,7 @@ class Server(ABC):
 
 
 def _stands_still(pid: int) -> bool:
-    """Say whether all threads of a process are stopped."""
+    """Return whether all threads of a process are stopped."""
     for task in Path(f"/proc/{pid}/task").glob("*/stat"):
         try:
             state = task.read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()[0]

@@ -1,4 +1,4 @@
-"""Token resources whose set-up is sound but for what a test asks for. It knows no test."""
+"""Token resources whose set-up is safe but for what a test asks for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Valkey servers of a test's own, started from a wheel, and the Redis server of the machine. It knows no test."""
+"""Valkey servers of a test's own, started from a wheel, and the Redis server of the machine."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def _free_port() -> int:
 
 
 class Valkey:
-    """One server, with files in a folder; it keeps what it acknowledged unless told otherwise."""
+    """One server, with files in a folder; it keeps what it acknowledged unless configured otherwise."""
 
     def __init__(self, folder: Path, *options: str, program: str | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -113,7 +113,7 @@ class Valkey:
         self._end(signal.SIGTERM)
 
     def freeze(self) -> None:
-        """Let it stand still: it keeps its connections and answers nothing."""
+        """Freeze it: it keeps its connections and answers nothing."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
 
@@ -133,7 +133,7 @@ class Valkey:
 
 @functools.cache
 def shared() -> Valkey:
-    """Start a server that serves for the whole run; whoever uses it has a tag of its own."""
+    """Start a server that serves for the whole run; each user of it has a tag of its own."""
     return _started("valkey")
 
 
@@ -155,7 +155,7 @@ def cluster(folder: Path, *options: str) -> list[Valkey]:
 
 
 def join(folder: Path, primary: Valkey, *options: str) -> Valkey:
-    """Start a node that stands by as the replica of another one."""
+    """Start a node that serves as the replica of another one."""
     node = Valkey(folder / "replica", "--cluster-enabled", "yes", *options).start()
     node.client().execute_command("CLUSTER MEET", "127.0.0.1", primary.port)
     name = primary.client().execute_command("CLUSTER MYID")
@@ -169,6 +169,6 @@ def join(folder: Path, primary: Valkey, *options: str) -> Valkey:
 
 
 def _is_ready(node: Valkey) -> bool:
-    told = node.client().execute_command("CLUSTER INFO")
-    text = told.decode() if isinstance(told, bytes) else str(told)
+    answer = node.client().execute_command("CLUSTER INFO")
+    text = answer.decode() if isinstance(answer, bytes) else str(answer)
     return ("cluster_state:ok" in text or "'cluster_state': 'ok'" in text) and "cluster_known_nodes" in text and "3" in text

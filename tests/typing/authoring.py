@@ -62,7 +62,7 @@ from resourcekit.extending import (
     run_action,
     runtime_of,
 )
-from resourcekit.testing import DataLayerLaws
+from resourcekit.testing import DataLayerSuite
 
 T = TypeVar("T")
 
@@ -120,7 +120,7 @@ class Channel(Entity):
 
 
 class ChannelWord(Word):
-    """What stands in the class body."""
+    """The declarations of the class body."""
 
 
 def channel(address: str) -> ChannelWord:
@@ -275,29 +275,25 @@ class Kept(RowsStore):
 
     @property
     def group(self) -> Hashable:
-        """See the port."""
         return "kept"
 
     async def read(self, work: Callable[[Draft], T]) -> T:
-        """See RowsStore."""
         return await off_loop(lambda: work(self.table.committed))
 
     async def write(self, work: Callable[[Draft], T]) -> T:
-        """See RowsStore."""
         draft = Draft(self.table, tracked=False)
         result = work(draft)
         draft.apply()
         return result
 
     async def health(self) -> Iterable[Finding]:
-        """See the port."""
         return []
 
     async def create_storage(self) -> None:
-        """See the port."""
+        pass
 
     async def close(self) -> None:
-        """See the port."""
+        pass
 
 
 class OwnPlan(Plan):
@@ -321,11 +317,9 @@ class OwnStore(Store):
 
     @property
     def group(self) -> Hashable:
-        """See the port."""
         return self
 
     def compile(self, operation: Operation) -> Plan:
-        """See the port."""
         match operation:
             case Select() | Aggregate() | Insert() | Update() | Delete():
                 return OwnPlan(operation)
@@ -333,63 +327,51 @@ class OwnStore(Store):
                 return Plan(operation)
 
     async def select(self, plan: Plan, params: Mapping[str, Any]) -> Sequence[Row]:
-        """See the port."""
         assert isinstance(plan, OwnPlan)
         rows: list[Row] = [{"id": 1}]
         return [row for row in rows if plan.matches is None or plan.matches(row, params, row)]
 
     async def stream(self, plan: Plan, params: Mapping[str, Any]) -> AsyncIterator[Row]:
-        """See the port."""
         for row in await self.select(plan, params):
             yield row
 
     async def insert(self, plan: Plan, rows: Sequence[Row], params: Mapping[str, Any]) -> WriteResult:
-        """See the port."""
         return WriteResult(len(rows), tuple(rows))
 
     async def update(self, plan: Plan, params: Mapping[str, Any]) -> WriteResult:
-        """See the port."""
         return WriteResult(0)
 
     async def delete(self, plan: Plan, params: Mapping[str, Any]) -> WriteResult:
-        """See the port."""
         return WriteResult(0)
 
     async def delete_in_batches(
         self, plan: Plan, params: Mapping[str, Any], *, pace: timedelta = timedelta(milliseconds=50), size: int | None = None
     ) -> AsyncIterator[int]:
-        """See the port."""
         yield 0
 
     async def aggregate(self, plan: Plan, params: Mapping[str, Any]) -> Any:
-        """See the port."""
         return 0
 
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
-        """See the port."""
         raise NotImplementedError
 
     def current_transaction(self) -> Transaction | None:
-        """See the port."""
         return None
 
     def lease(self, name: str, ttl: timedelta) -> Lease:
-        """See the port."""
         raise NotImplementedError
 
     async def now(self) -> datetime:
-        """See the port."""
         raise NotImplementedError
 
     async def health(self) -> Iterable[Finding]:
-        """See the port."""
         return []
 
     async def create_storage(self) -> None:
-        """See the port."""
+        pass
 
     async def close(self) -> None:
-        """See the port."""
+        pass
 
 
 @attrs.frozen
@@ -412,7 +394,7 @@ def resourcekit_data_layers() -> dict[str, type[DataLayer]]:
     return {"own": Own}
 
 
-class TestOwn(DataLayerLaws):
+class TestOwn(DataLayerSuite):
     """The proof."""
 
     def make_data_layer(self, tmp_path: Path) -> Own:

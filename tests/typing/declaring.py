@@ -15,6 +15,7 @@ from resourcekit import (
     Context,
     Domain,
     Notification,
+    Page,
     Query,
     Resource,
     action,
@@ -24,6 +25,7 @@ from resourcekit import (
     attribute,
     compare,
     context,
+    count,
     create,
     destroy,
     env,
@@ -39,9 +41,11 @@ from resourcekit import (
     present,
     query,
     read,
+    row,
     set_attribute,
     sort,
     string_length,
+    today,
     touch,
     transaction,
     update,
@@ -152,7 +156,7 @@ class Ticket(Resource, domain=helpdesk, data_layer=SQL("sqlite:///helpdesk.db", 
     @create(accept=["subject"])
     @staticmethod
     def submit_for(changeset: Changeset, owner: str) -> Changeset:
-        """Submit for somebody else."""
+        """Submit for another user."""
         return changeset.set(owner=owner)
 
     @action
@@ -164,14 +168,14 @@ class Ticket(Resource, domain=helpdesk, data_layer=SQL("sqlite:///helpdesk.db", 
     @action(transaction=True)
     @classmethod
     async def close_all(cls, context: Context, *, owner: str, most: int = 10) -> list[str]:
-        """Close somebody's tickets."""
+        """Close all tickets of a user."""
         found = await query(cls).filter(cls.owner == owner).limit(most).all.aio()
         return [(await cls.close.aio(each)).subject for each in found]
 
     @action
     @staticmethod
     def opening_hours(day: int) -> dict[str, int]:
-        """Tell when we are there."""
+        """Notify on arrival."""
         return {"from": 8 + day, "to": 17}
 
 
@@ -200,6 +204,10 @@ def expressions() -> None:
     assert_type(Ticket.subject == Ticket.owner, Expression)
     assert_type(Ticket.price == None, Expression)  # noqa: E711  # builds "has no value"
     assert_type(Ticket.views + 1, Expression)
+    assert_type((1 + Ticket.views // 2) % 3, Expression)
+    assert_type(Ticket.opened_at.truncate("week").year() == today().year(), Expression)
+    Ticket.opened_at.truncate("century")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    assert_type((Ticket.subject.trim().lower() == "a") & ((Ticket.views / 7).round(2) > 0.5), Expression)
 
 
 def actions(ticket: Ticket) -> None:
@@ -218,6 +226,19 @@ def actions(ticket: Ticket) -> None:
     assert_type(Ticket.the_oldest(), Ticket | None)
     assert_type(Ticket.newer_than(datetime.now(UTC)), list[Ticket])
     assert_type(Ticket.newer_than(moment=datetime.now(UTC), most=3), list[Ticket])
+    found = Ticket.newer_than.query(datetime.now(UTC)).filter(Ticket.status == "open").sort(Ticket.opened_at.desc())
+    assert_type(found.page(limit=20, count=True), Page[Ticket])
+    assert_type(found.page(limit=20, after=found.page(limit=20).end_cursor).records, tuple[Ticket, ...])
+    assert_type(query(Ticket).page(limit=20), Page[Ticket])
+    assert_type(query(Ticket).max(Ticket.opened_at), datetime | None)
+    groups = query(Ticket).group_by(Ticket.status, "subject").values(n=count(), last=Ticket.opened_at.max())
+    assert_type(groups.filter(row("n") > 2).sort("-n").limit(3).all(), list[dict[str, Any]])
+    assert_type(groups.page(limit=3).records, tuple[dict[str, Any], ...])
+    assert_type(query(Ticket).distinct(Ticket.status).sort("-opened_at").all(), list[Ticket])
+    assert_type(query(Ticket).select(Ticket.subject, "status").first(), Ticket | None)
+    assert_type(query(Ticket).sort_input("-subject").filter_input({"status": "open"}).first(), Ticket | None)
+    assert_type(found.all(), list[Ticket])
+    assert_type(found.first(), Ticket | None)
     assert_type(Ticket.older_than(datetime.now(UTC)), list[Ticket])
     assert_type(Ticket.mine(), list[Ticket])
     assert_type(Ticket.count_open(), int)
@@ -226,13 +247,14 @@ def actions(ticket: Ticket) -> None:
     assert_type(Ticket.opening_hours.using(actor="Ada")(day=3), dict[str, int])
 
 
-async def actions_in_the_other_colour(ticket: Ticket) -> None:
+async def actions_in_the_other_mode(ticket: Ticket) -> None:
     """And the same, awaited."""
     assert_type(await Ticket.submit.aio(subject="?"), Ticket)
     assert_type(await Ticket.submit.bulk.aio([{"subject": "a"}], batch_size=10), BulkResult[Ticket])
     assert_type(await ticket.close.aio(), Ticket)
     assert_type(await Ticket.remove.aio(ticket), Ticket)
     assert_type(await Ticket.newer_than.aio(datetime.now(UTC)), list[Ticket])
+    assert_type(await Ticket.newer_than.query(datetime.now(UTC)).page.aio(offset=0), Page[Ticket])
     assert_type(await Ticket.the_oldest.aio(), Ticket | None)
     assert_type(await Ticket.count_open.aio(), int)
     assert_type(await Ticket.opening_hours.aio(day=1), dict[str, int])
@@ -248,12 +270,12 @@ def queries(key: UUID) -> None:
     assert_type(found.exists(), bool)
     assert_type(found.stream(), Iterator[Ticket])
     assert_type(get(Ticket, key), Ticket)
-    with transaction(Ticket, Token) as tx, context(actor="Ada") as surroundings:
+    with transaction(Ticket, Token) as tx, context(actor="Ada") as deployment:
         tx.after_commit(helpdesk.seal)
-        assert_type(surroundings, Context)
+        assert_type(deployment, Context)
 
 
-async def queries_in_the_other_colour(key: UUID) -> None:
+async def queries_in_the_other_mode(key: UUID) -> None:
     """And the same, awaited."""
     assert_type(await query(Ticket).all.aio(), list[Ticket])
     assert_type(await query(Ticket).first.aio(), Ticket | None)
@@ -295,7 +317,7 @@ class Token(
     device: Attr[str | None] = attribute(default=None, public=True)
 
 
-class Link(Resource, domain=accounts, data_layer=Memory(), extensions=[TokenResource, "archival"]):
+class ResetLink(Resource, domain=accounts, data_layer=Memory(), extensions=[TokenResource, "archival"]):
     """Links that work once."""
 
 
@@ -328,7 +350,7 @@ def functions_on_the_class(text: str) -> None:
     assert_type(TokenResource.of(Token).expunge_interval, timedelta)
 
 
-async def functions_in_the_other_colour(text: str) -> None:
+async def functions_in_the_other_mode(text: str) -> None:
     """And the same, awaited."""
     assert_type(await Token.revoke.aio(text), Token)
     assert_type(await Token.token_revoked.aio(text), bool)
@@ -340,22 +362,22 @@ async def functions_in_the_other_colour(text: str) -> None:
 
 
 async def functions_of_the_module(text: str) -> None:
-    """For every resource, in both colours."""
+    """For every resource, sync and async."""
     assert_type(revoke(Token, text), Token)
-    assert_type(revoke(Link, text), Link)
-    assert_type(token_revoked(Link, text), bool)
-    assert_type(jti_revoked(Link, "jti"), bool)
-    assert_type(expunge_expired(Link, batch_size=100), ExpungeResult)
-    assert_type(store_token(Link, text, purpose="reset"), Link)
-    assert_type(consume(Link, text, purpose="reset"), Claims)
-    assert_type(await revoke.aio(Link, text), Link)
-    assert_type(await verify.aio(Link, text), Claims)
-    assert_type(await rotate.aio(Link, text), TokenPair)
+    assert_type(revoke(ResetLink, text), ResetLink)
+    assert_type(token_revoked(ResetLink, text), bool)
+    assert_type(jti_revoked(ResetLink, "jti"), bool)
+    assert_type(expunge_expired(ResetLink, batch_size=100), ExpungeResult)
+    assert_type(store_token(ResetLink, text, purpose="reset"), ResetLink)
+    assert_type(consume(ResetLink, text, purpose="reset"), Claims)
+    assert_type(await revoke.aio(ResetLink, text), ResetLink)
+    assert_type(await verify.aio(ResetLink, text), Claims)
+    assert_type(await rotate.aio(ResetLink, text), TokenPair)
     assert_type(await token_revoked.aio(Token, text), bool)
 
 
 def around() -> None:
-    """Supervisor and the proving door."""
+    """Supervisor and the testing API."""
     with Supervisor(accounts, Token, "myapp.**"), in_memory(accounts, Ticket), ManualClock() as clock:
         clock.advance(hours=13)
     with declaration_errors() as errors:

@@ -2,7 +2,7 @@
 
 Each wrong line names the code that mypy and the rule that basedpyright flags it with. Both report a comment that is not
 needed, so a wrong use that is no longer flagged fails the check. A line with one comment is flagged by one of the two:
-mypy does not look at the options of a class statement whose metaclass is somebody's own.
+mypy does not look at the options of a class statement whose metaclass is user-defined.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from resourcekit import (
 )
 from resourcekit.data_layers import SQL, Memory
 from resourcekit.extending import Capability, DataLayer, Extension, Plan, RowsStore, State, Transformer, option
-from resourcekit.testing import DataLayerLaws, ManualClock, in_memory
+from resourcekit.testing import DataLayerSuite, ManualClock, in_memory
 from resourcekit_tokens import JWT, Revocation, TokenRecord, TokenResource, consume, revoke
 
 notes = Domain("notes")
@@ -184,7 +184,6 @@ def questions() -> None:
     a_note(all_notes.one.aio())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     tokens(all_notes.all())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     tokens(get(Note, 1))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    get(Note)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     with transaction(Note) as tx:
         tx.commit()  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
 
@@ -193,7 +192,7 @@ def questions() -> None:
 
 
 async def actions(note: Note) -> None:
-    """Arguments that are missing, unknown or of a wrong type; results taken for others; the other colour."""
+    """Arguments that are missing, unknown or of a wrong type; results taken for others; the other call mode."""
     Note.due_before()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     Note.due_before("tomorrow")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     Note.due_before(datetime.now(UTC), 3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
@@ -244,7 +243,7 @@ async def token_resources(text: str) -> None:
     Token.token_revoked.aio(text)  # type: ignore[unused-coroutine]  # pyright: ignore[reportUnusedCoroutine]
 
 
-# The proving door, and what authors write
+# The testing API, and what authors write
 
 
 def proving() -> None:
@@ -253,7 +252,7 @@ def proving() -> None:
     ManualClock("2030-01-01")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
-class TestWrong(DataLayerLaws):
+class TestWrong(DataLayerSuite):
     """Makes no data layer."""
 
     def make_data_layer(self) -> int:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]

@@ -1,4 +1,4 @@
-"""The system's time: what a machine that sleeps does to whoever waits by it."""
+"""The system's clock on a machine that sleeps, and what that does to waits."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from resourcekit.flow.clock import Clock
+from resourcekit.clock import Clock
 from resourcekit.testing import ManualClock
 
 HOUR = 3600.0
@@ -31,7 +31,7 @@ class Laptop(Clock):
 
 
 class Event(threading.Event):
-    """An event that nobody sets, whose waits pass on a laptop."""
+    """An event that is never set, whose waits pass on a laptop."""
 
     def __init__(self, laptop: Laptop) -> None:
         super().__init__()
@@ -71,7 +71,7 @@ def wait_in_a_task(laptop: Laptop, moment: float) -> bool:
 
 @pytest.mark.parametrize("wait", [wait_in_a_thread, wait_in_a_task])
 def test_a_wait_ends_soon_after_the_machine_woke_past_its_moment(wait):
-    """Waits of the system stand still in sleep; whoever waits for an hour, slept through, waits half a minute more at most."""
+    """Waits of the system do not count sleep; a wait of one hour that is slept through takes half a minute more at most."""
     laptop = Laptop()
 
     assert not wait(laptop, HOUR)

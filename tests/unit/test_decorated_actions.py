@@ -33,14 +33,14 @@ def number(layer: Callable[[], Any]) -> Any:
 
         @read
         @classmethod
-        def above(cls, asked: Query[Number], surroundings: Context, least: int) -> Query[Number]:
-            return asked.filter(cls.id > least + surroundings.metadata.get("more", 0))
+        def above(cls, asked: Query[Number], deployment: Context, least: int) -> Query[Number]:
+            return asked.filter(cls.id > least + deployment.metadata.get("more", 0))
 
         @action(transaction=True)
         @staticmethod
-        async def add_two(surroundings: Context, first: int) -> int:
+        async def add_two(deployment: Context, first: int) -> int:
             await Number.add.aio(id=first)
-            await Number.add.aio(id=first + surroundings.metadata.get("step", 0))
+            await Number.add.aio(id=first + deployment.metadata.get("step", 0))
             return await query(Number).count.aio()
 
         @action(doc="Tells its own name.")

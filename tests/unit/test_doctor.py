@@ -102,10 +102,10 @@ def test_findings_of_checks_and_stores_carry_their_resource():
 
 
 def test_the_gravest_come_first_and_each_once():
-    """Errors, warnings, then what is told only."""
-    told = [finding("info"), finding("warning"), finding("error"), finding("info")]
+    """Errors come first, then warnings, then information."""
+    findings = [finding("info"), finding("warning"), finding("error"), finding("info")]
 
-    assert ["error", "warning", "info"] == [one.level for one in doctor(declare(checks=[check(told)]))]
+    assert ["error", "warning", "info"] == [one.level for one in doctor(declare(checks=[check(findings)]))]
 
 
 def test_checks_get_facts_and_options():
@@ -160,7 +160,7 @@ class BlockingLayer(Sound):
 
 
 def test_a_layer_that_blocks_the_loop_is_found_where_it_is_awaited():
-    """RK082 in a loop, whose other tasks it holds up; in a sync call it holds up nobody. Memory waits for nothing."""
+    """RK082 in an event loop, whose other tasks would wait; not in a sync call. Memory waits for nothing."""
     blocking, memory = declare(layer=BlockingLayer()), declare(layer=Memory(), name="Other")
 
     assert () == doctor(blocking)
@@ -187,7 +187,7 @@ def test_a_store_that_cannot_be_read_is_a_finding():
 
 
 def test_a_store_that_cannot_be_asked_is_a_finding():
-    """RK080 tells what the store says; the checks run all the same."""
+    """RK080 reports what the store answers; the other checks still run."""
     layer = Sound(found=Unavailable("no answer from the server"))
     found = doctor(declare(layer=layer, checks=[check([finding()])]))
 
@@ -196,7 +196,7 @@ def test_a_store_that_cannot_be_asked_is_a_finding():
 
 
 def test_a_declaration_error_of_a_store_or_check_keeps_its_code():
-    """A missing setting is told as such, and not as a store that is down."""
+    """A missing setting is reported as such, and not as a store that is down."""
     error = DeclarationError("RK020", "X is not set", hint="Set X.")
     found = doctor(declare(layer=Sound(found=error), checks=[check(error)]))
 
@@ -204,7 +204,7 @@ def test_a_declaration_error_of_a_store_or_check_keeps_its_code():
 
 
 def test_what_sealing_refuses_is_found():
-    """All errors of a domain that cannot be sealed are findings, each once though several members tell of it."""
+    """All errors of a domain that cannot be sealed are findings, each once though several members report it."""
 
     class Across(Verifier):
         across = True

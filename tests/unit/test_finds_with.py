@@ -58,7 +58,7 @@ def test_an_update_writes_to_what_its_read_shows(shelf) -> None:
 
 
 def test_a_destroy_removes_what_its_read_shows(shelf) -> None:
-    """The same holds for destroys, in the other colour too."""
+    """The same holds for destroys, in the other call mode too."""
 
     async def work() -> None:
         await shelf.throw.aio(2)

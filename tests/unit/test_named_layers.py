@@ -69,8 +69,8 @@ def test_a_layer_whose_packages_are_missing_says_what_to_install(url):
     """Named by its URL, without the extra: RK104, with the command."""
     package, extra = MISSING[url]
     done = subprocess.run([sys.executable, "-c", PROGRAM, package, url], check=False, capture_output=True, text=True, timeout=60)
-    told = done.stderr.splitlines()[-1]
+    shown = done.stderr.splitlines()[-1]
 
-    assert "[RK104]" in told
-    assert f"not installed: {package} " in told
-    assert told.endswith(f"pip install 'resourcekit[{extra}]'")
+    assert "[RK104]" in shown
+    assert f"not installed: {package} " in shown
+    assert shown.endswith(f"pip install 'resourcekit[{extra}]'")

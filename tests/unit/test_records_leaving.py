@@ -1,4 +1,4 @@
-"""What of a record leaves the program when somebody turns it into something else."""
+"""Which parts of a record leave the program when it is converted to something else."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_a_record_as_a_dict_has_its_public_values():
 
 
 def test_a_web_framework_that_turns_a_record_into_json_shows_public_values_only():
-    """An endpoint that returns a record, or a list of them, tells nothing sensitive."""
+    """An endpoint that returns a record, or a list of them, shows nothing sensitive."""
     app = FastAPI()
 
     @app.get("/one")

@@ -1,4 +1,4 @@
-"""A declaration that does not fit the extension is told with both places."""
+"""A declaration that does not fit the extension is reported with both places."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from resourcekit import plugins as plugin_room
 from resourcekit.data_layers import SQL
 from resourcekit.doctor import doctor
 from resourcekit.plugins import Plugin
-from resourcekit_tokens import checks as check_room
+from resourcekit_tokens import doctor_checks as check_room
 from tests.support.setups import declare_tokens
 
 
@@ -82,7 +82,7 @@ class TestSurroundings:
 
 
 def install(folder: Path, monkeypatch: pytest.MonkeyPatch, version: str) -> None:
-    """Let PyJWT seem to be installed in this version: what stands first on the path counts."""
+    """Let PyJWT seem to be installed in this version: the first package on the path counts."""
     place = folder / f"site-{version}"
     (place / f"pyjwt-{version}.dist-info").mkdir(parents=True)
     (place / f"pyjwt-{version}.dist-info" / "METADATA").write_text(f"Metadata-Version: 2.1\nName: PyJWT\nVersion: {version}\n")

@@ -1,4 +1,4 @@
-"""Unsafe set-ups on PostgreSQL and MariaDB, each sound but for one thing: doctor names that thing, in both colours."""
+"""Unsafe set-ups on PostgreSQL and MariaDB, each sound but for one thing: doctor names that thing, sync and async."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def no_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(params=["sync", "async"])
 def ids(request: pytest.FixtureRequest) -> Callable[[Any], list[str]]:
-    """A function that returns the ids that doctor finds, in either colour."""
+    """A function that returns the ids that doctor finds, in either call mode."""
 
     async def look(token: Any) -> Any:
         try:
@@ -136,13 +136,13 @@ class TestBoth:
 
     @pytest.mark.parametrize("kind", SERVERS)
     def test_a_server_that_refuses_connections(self, kind, ids):
-        """It does not run, or not there: told as what it is, and as nothing else."""
-        url = f"{kind}://somebody@127.0.0.1:{free_port()}/nowhere"
+        """A server that does not run is reported as that, and as nothing else."""
+        url = f"{kind}://user@127.0.0.1:{free_port()}/nowhere"
 
         assert ["RK080"] == ids(tokens(url, storage=False))
 
     def test_a_user_who_may_not_read(self, database, ids):
-        """The table is there, and no call would succeed; MariaDB does not even tell this user that it is there."""
+        """The table exists, and no call would succeed; MariaDB does not even show this user that it exists."""
         token = tokens(database.url)
         name = f"reader_{os.getpid()}"
         place = make_url(database.url)
@@ -158,7 +158,9 @@ class TestBoth:
         try:
             reader = tokens(place.set(username=name).render_as_string(hide_password=False), storage=False)
 
-            assert ["RK080" if database.kind == "postgresql" else "RK110"] == ids(reader)
+            # RK051: this process has declared both users' resources over one table.
+            found = [each for each in ids(reader) if each != "RK051"]
+            assert ["RK080" if database.kind == "postgresql" else "RK110"] == found
         finally:
             for statement in removed:
                 database.run(statement)
@@ -188,7 +190,7 @@ class TestPostgreSQL:
         assert ["RK113"] == ids(token)
 
     def test_a_key_that_mixes_upper_and_lower_case(self, postgresql, ids):
-        """A collation may compare otherwise than by code point; the record of one token would stand for another's."""
+        """A collation may compare otherwise than by code point; the record of one token would be taken for another's."""
         token = tokens(postgresql.url)
         try:
             postgresql.run("CREATE COLLATION folded (provider = icu, locale = 'und-u-ks-level2', deterministic = false)")
@@ -244,7 +246,7 @@ class TestMariaDB:
 
     @pytest.mark.parametrize("collation", ["utf8mb4_general_ci", "utf8mb4_bin"])
     def test_a_key_that_compares_otherwise(self, mariadb, ids, collation):
-        """Letters of both cases are equal, or a space at the end does not count: one record stands for another."""
+        """Letters of both cases are equal, or a space at the end does not count: one record is taken for another."""
         token = tokens(mariadb.url)
         mariadb.run(f"ALTER TABLE tokens MODIFY jti VARCHAR(255) CHARACTER SET utf8mb4 COLLATE {collation} NOT NULL")
 

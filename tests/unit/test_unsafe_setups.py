@@ -15,17 +15,17 @@ import attrs
 import pytest
 
 from resourcekit import plugins as plugin_room
+from resourcekit.actions.drive import drive
+from resourcekit.clock import Clock
 from resourcekit.data_layers import SQL, Memory, Redis
-from resourcekit.data_layers.memory import surroundings
-from resourcekit.data_layers.sql.sqlite import files
+from resourcekit.data_layers.memory import deployment
+from resourcekit.data_layers.sql.dialects.sqlite import files
 from resourcekit.data_layers.sql.store import SQLStore
 from resourcekit.doctor import doctor
-from resourcekit.engine.drive import drive
-from resourcekit.flow.clock import Clock
 from resourcekit.supervisor import Supervisor
 from resourcekit.testing import ManualClock
 from resourcekit_tokens import JWT, RevokedJti, TokenResource
-from resourcekit_tokens.checks import MarginsAreSound
+from resourcekit_tokens.doctor_checks import MarginsAreSound
 from tests.support import valkey
 from tests.support.setups import declare_tokens
 
@@ -78,7 +78,7 @@ def plugins(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 def signs_of_production() -> tuple[str, ...]:
     """Return the variables by which this machine could look like several workers, or like production."""
-    return (*surroundings._COUNTS, *surroundings._STAGES, *surroundings._PLATFORMS)
+    return (*deployment._COUNTS, *deployment._STAGES, *deployment._PLATFORMS)
 
 
 def ids_in_a_loop(resource: Any) -> list[str]:
@@ -202,7 +202,7 @@ class TestStores:
         assert (["RK114"], []) == (found, ids(token))
 
     def test_a_key_that_mixes_upper_and_lower_case(self, tmp_path):
-        """The record of one token would stand for another's."""
+        """The record of one token would be taken for another's."""
         assert ["RK115"] == ids(altered(tmp_path, lambda made: made.replace('"jti" TEXT', '"jti" TEXT COLLATE NOCASE')))
 
     def test_a_column_of_another_type(self, tmp_path):
@@ -218,7 +218,7 @@ class TestStores:
         assert ("RK113", f"the table tokens is not {lost}") == (finding.id, finding.what)
 
     def test_a_database_without_a_write_ahead_log(self, tmp_path):
-        """The file cannot be switched to one: here, by a locking that knows no shared memory."""
+        """The file cannot be switched to one: here, because its locking mode works without shared memory."""
         url = f"sqlite:///file:{tmp_path}/setups.db?vfs=unix-dotfile&uri=true"
 
         assert ["RK113"] == ids(declare_tokens(SQL(url, table="tokens")))
@@ -285,7 +285,7 @@ class TestTime:
         assert ["RK233"] == ids(on_sqlite(tmp_path, clock_skew=timedelta(0)))
 
     def test_no_longest_life(self, tmp_path):
-        """Cut-offs and revocations by jti would be kept for ever; without keys nothing else tells it."""
+        """Cut-offs and revocations by jti would be kept without end; without keys only this check reports it."""
         assert ["RK230", "RK234"] == ids(on_sqlite(tmp_path, jwt=None))
 
     @pytest.mark.parametrize(
@@ -297,7 +297,7 @@ class TestTime:
         ],
     )
     def test_records_that_never_go(self, tmp_path, use, level):
-        """Told only while nothing is kept for ever, and a warning once a revocation by jti or a cut-off is."""
+        """Information as long as no record is kept without end, and a warning once there is such a revocation or cut-off."""
         with ManualClock(START):
             token = on_sqlite(tmp_path, jwt=None)
             use(token)
@@ -328,7 +328,7 @@ class TestTime:
         token = on_sqlite(tmp_path)
         with ManualClock() as clock:
             token.revoke(token.issue("alice", lifetime=timedelta(hours=1)).token)
-            clock.advance(hours=1, seconds=60)
+            clock.advance(hours=1, minutes=5)
             clock.advance(hours=24)
             before = ids(token)
             clock.advance(seconds=1)
@@ -337,7 +337,7 @@ class TestTime:
 
     @pytest.mark.parametrize(("apart", "found"), [(59, []), (61, ["RK236"]), (-61, ["RK236"])])
     def test_a_store_whose_clock_is_another(self, tmp_path, monkeypatch, apart, found):
-        """Beyond clock_skew, in either direction, a token may be accepted after its record was swept."""
+        """Beyond clock_skew, in either direction, no sweep runs."""
 
         class Apart(SQLStore):
             async def now(self):

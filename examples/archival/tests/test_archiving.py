@@ -126,7 +126,7 @@ def test_bulk_destroy_archives_all_that_match(declare: Callable[..., Any], strat
     assert [1, 2, 3] == ids(query(note).all())
 
 
-def test_the_other_colour(declare: Callable[..., Any]) -> None:
+def test_the_other_call_mode(declare: Callable[..., Any]) -> None:
     """Everything has an async form that does the same."""
     note = declare()
 

@@ -1,4 +1,4 @@
-"""One file of lines, replaced as a whole at each write. It knows no records.
+"""One file of lines, replaced as a whole at each write.
 
 Readers take no lock: a file that is there is never changed, only replaced. Writers of all processes take turns.
 """
@@ -14,8 +14,8 @@ from collections.abc import Generator, Iterable
 from pathlib import Path
 from typing import IO
 
-from resourcekit.errors import Timeout, Unavailable
-from resourcekit.extending import ambient_context
+from resourcekit.errors import Unavailable
+from resourcekit.extending import call_deadline
 
 __all__ = ["LinesFile"]
 
@@ -32,7 +32,7 @@ class LinesFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         # The file that was seen last is held open: no other file can get its number meanwhile, so a look at the number
-        # tells whether it was replaced.
+        # shows whether it was replaced.
         self._seen: weakref.finalize[[int], LinesFile] | None = None
         self._descriptor = -1
         self._stamp: tuple[int, int] = (0, 0)
@@ -80,15 +80,13 @@ class LinesFile:
 
     @contextlib.contextmanager
     def turn(self) -> Generator[None]:
-        """Keep all other writers out, of this process and of others. Raises Timeout where they do not make room."""
-        ends_at = time.monotonic() + ambient_context().remaining(_PATIENCE)
+        """Lock the file against all other writers, in this process and in others. Raises Timeout if they do not release it in time."""
+        deadline = call_deadline(self, _PATIENCE)
         with _ours(self.path):
             lock = self.path.with_suffix(".lock").open("a")
         with lock:
             while not _locked(lock):
-                if time.monotonic() >= ends_at:
-                    msg = f"somebody else writes to {self.path.name}, and the time of the call is up"
-                    raise Timeout(msg)
+                deadline.require(f"another process writes to {self.path.name}, and the time of the call is up")
                 time.sleep(_GLANCE)
             yield
 

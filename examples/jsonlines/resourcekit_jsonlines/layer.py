@@ -28,7 +28,7 @@ class JSONLines(DataLayer):
     def bind(self, info: ResourceInfo) -> Store:
         """Return the store.
 
-        Raises DeclarationError RK151 where records cannot be told apart.
+        Raises DeclarationError RK151 if records have no key to distinguish them.
         """
         require_keys(info)
         return JSONLinesStore(info, Path(str(self.folder).removeprefix("jsonlines:")))

@@ -28,17 +28,13 @@ class JSONLinesStore(RowsStore):
 
     @property
     def group(self) -> Hashable:
-        """See the port."""
         return "jsonlines", self._file.path.parent
 
     @property
     def place(self) -> Hashable:
-        """See the port."""
         return self._file.path.absolute()
 
     async def read(self, work: Callable[[Draft], T]) -> T:
-        """See RowsStore."""
-
         def run() -> T:
             with self._guard:
                 self._follow()
@@ -47,8 +43,6 @@ class JSONLinesStore(RowsStore):
         return await off_loop(run)
 
     async def write(self, work: Callable[[Draft], T]) -> T:
-        """See RowsStore."""
-
         def run() -> T:
             with self._file.turn(), self._guard:
                 self._follow()
@@ -68,7 +62,7 @@ class JSONLinesStore(RowsStore):
         self._lines = lines
 
     def _follow(self) -> None:
-        """Let the table hold what the file holds, whoever wrote it. Only lines that are new are parsed."""
+        """Bring the table up to date with the file, which other processes write too. Only lines that are new are parsed."""
         lines = self._file.changed()
         if lines is None:
             return
@@ -95,7 +89,6 @@ class JSONLinesStore(RowsStore):
         return Unavailable(f"line {number} of {self._file.path.name} {why}")
 
     async def health(self) -> Iterable[Finding]:
-        """See the port."""
         try:
             await self.read(lambda draft: None)
         except Unavailable as error:
@@ -104,10 +97,8 @@ class JSONLinesStore(RowsStore):
         return []
 
     async def create_storage(self) -> None:
-        """See the port."""
         await off_loop(self._file.create)
 
     async def close(self) -> None:
-        """See the port."""
         with self._guard:
             self._file.close()

@@ -1,4 +1,4 @@
-"""What is special about JSON lines: the file, whoever writes it, and how the layer is named."""
+"""What is special about JSON lines: the file, its writers, and how the layer is named."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_edits_by_hand_are_seen(folder: Path) -> None:
     ["{", "[1]", '{"id": "x"}', '{"id": 1, "due": "tomorrow"}', '{"text": "no key"}', '{"id": 7, "text": "again"}', "\ufffe"],
 )
 def test_a_line_that_is_no_record_is_named(folder: Path, line: str) -> None:
-    """Nothing is read and nothing written as long as it stands; the text names the line, and shows nothing of it."""
+    """As long as the wrong line is there, nothing is read and nothing written; the text names the line, and shows no part of it."""
     note = declare(folder)
     note.write(id=7)
     good = folder.joinpath("Note.jsonl").read_text()
@@ -143,7 +143,7 @@ def test_what_is_no_json_is_refused_row_by_row(folder: Path) -> None:
 
 
 def test_two_resources_in_one_process_follow_each_other(folder: Path) -> None:
-    """What one class writes, another on the same file reads, in both colours."""
+    """What one class writes, another on the same file reads, sync and async."""
     first, second = declare(folder), declare(folder)
     first.write(id=1)
     second.write(id=2)
@@ -179,11 +179,11 @@ def test_of_many_processes_one_wins(folder: Path) -> None:
 
 
 def test_a_writer_waits_no_longer_than_the_call_may_take(folder: Path) -> None:
-    """While somebody else holds the turn, a write raises Timeout at its deadline, and reads go on."""
+    """While another process holds the lock, a write raises Timeout at its deadline, and reads go on."""
     note = declare(folder)
     with folder.joinpath("Note.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(Timeout, match="somebody else writes"), context(deadline=timedelta(milliseconds=20)):
+        with pytest.raises(Timeout, match="another process writes"), context(deadline=timedelta(milliseconds=20)):
             note.write(id=1)
         assert 0 == query(note).count()
     assert 1 == note.write(id=1).id

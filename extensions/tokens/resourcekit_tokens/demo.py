@@ -1,6 +1,6 @@
-"""The resources of ``resourcekit demo``: an SQLite file of your own to play with. It knows no terminal.
+"""The resources of ``resourcekit demo``: an SQLite file for experiments.
 
-The file is ``RESOURCEKIT_DEMO_DB``, ``demo.db`` in this folder unless set; a random secret is kept beside it.
+The file is ``RESOURCEKIT_DEMO_DB``, ``demo.db`` in this folder unless set; a random secret is stored in a file of its own in the same folder.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from resourcekit import Domain
 from resourcekit.data_layers import SQL
 from resourcekit_tokens.extension import TokenResource
-from resourcekit_tokens.keys import JWT
+from resourcekit_tokens.keys.jwt import JWT
 from resourcekit_tokens.record import TokenRecord
 
 __all__ = ["AnyToken", "Token", "database", "demo"]
@@ -24,7 +24,7 @@ def database() -> Path:
 
 
 def _secret() -> str:
-    """Return the secret that belongs to the file, drawn when it is first needed and readable by its owner only."""
+    """Return the secret of the file. It is generated at the first use and readable by its owner only."""
     path = database().with_name(database().name + ".secret")
     if not path.exists():
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -48,4 +48,4 @@ class Token(
 class AnyToken(
     TokenRecord, domain=demo, data_layer=SQL(f"sqlite:///{database()}", table="any_tokens"), extensions=[TokenResource()]
 ):
-    """Tokens of anybody's: no keys are known here, so whoever brings a token vouches for it."""
+    """Tokens of any issuer: without keys, the caller must have verified a token."""

@@ -1,14 +1,14 @@
-"""What can be wrong with a token, as one small tree; it must never know a token, a jti or the value of a claim.
+"""The errors of tokens, as one tree. A message never contains a token, a jti or the value of a claim.
 
 ::
 
     ResourcekitError
-    ├── InvalidToken                     not acceptable, whatever the reason (a ValueError)
-    │   ├── BadSignature                 nobody whom we trust has signed it
+    ├── InvalidToken                     the token is not acceptable (a ValueError)
+    │   ├── BadSignature                 no trusted key has signed it
     │   ├── TokenExpired
     │   ├── WrongPurpose
     │   └── TokenRevoked
-    │       ├── TokenConsumed            good for one use, and used
+    │       ├── TokenConsumed            a single-use token was already used
     │       └── ReuseDetected            a refresh token came back after its rotation
     └── NotATokenResource                the resource lacks ``extensions=[TokenResource]`` (a TypeError)
 """
@@ -30,9 +30,9 @@ __all__ = [
 
 
 class InvalidToken(ResourcekitError, ValueError):
-    """The token is not acceptable; the subclass says why, this class itself means garbage or a broken rule.
+    """The token is not acceptable; a subclass names the reason. This class itself means that the text is no token, or breaks a rule.
 
-    message: what is wrong and the next step, without any part of the token (P9), so it may be logged.
+    message: what is wrong and the next step, without any part of the token, so it may be logged: promise P9 (no secrets in logs).
     claim: name of the claim or header parameter that is to blame (``"exp"``, ``"kid"``), ``None`` for the token as a
         whole. Only names that we look for are given; a name that the token made up never is.
     """
@@ -51,7 +51,7 @@ class TokenExpired(InvalidToken):
 
 
 class WrongPurpose(InvalidToken):
-    """The token was issued for something else than it is used for, or says no purpose where one is demanded."""
+    """The token was issued for another purpose than it is used for, or has no purpose if one is demanded."""
 
 
 class TokenRevoked(InvalidToken):

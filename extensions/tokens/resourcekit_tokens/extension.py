@@ -1,47 +1,300 @@
-"""TokenResource: what the extension brings to a resource, step by step. It knows no store."""
+"""TokenResource: the parts that the extension adds to a resource, and the checks that the user's declarations fit them.
+
+Open it to add a compile step, or a rule for token resources. The checks of the user's own actions serve promises P1 (a revoked token
+stays revoked) and P6 (facts only grow).
+"""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 import attrs
 
-from resourcekit import filter  # noqa: A004  # the field's word
-from resourcekit.errors import UnsafeStoreWarning
+from resourcekit import (
+    Changeset,
+    Context,
+    filter,  # noqa: A004  # the field's word
+    increment,
+    optimistic_lock,
+    set_attribute,
+    touch,
+)
+from resourcekit.errors import FieldFinding, UnsafeStoreWarning
 from resourcekit.extending import (
     Action,
     Check,
     CreateAction,
+    DestroyAction,
+    Entity,
+    Expression,
+    Facts,
+    Finding,
     Function,
     ReadAction,
+    ResourceInfo,
     Service,
     State,
     Template,
     TimeToLive,
     Transformer,
+    UpdateAction,
+    Validation,
+    Value,
     Verifier,
 )
-from resourcekit_tokens.actions import default_actions
-from resourcekit_tokens.checks import CHECKS
-from resourcekit_tokens.keyspace import not_reserved
-from resourcekit_tokens.options import TokenOptions
-from resourcekit_tokens.protection import GuardSweep, OnlySafeActions, ProtectFacts, own_attributes
+from resourcekit_tokens.actions import TokenStep, default_actions, required_steps
+from resourcekit_tokens.doctor_checks import CHECKS, KeysCanBeRead
+from resourcekit_tokens.options import TokenOptions, own_attributes, protected_attributes
 from resourcekit_tokens.record import TokenRecord
-from resourcekit_tokens.shape import TokenShape
-from resourcekit_tokens.steps import TokenStep
-from resourcekit_tokens.sweeping import Expunger
+from resourcekit_tokens.revocation_rules import not_reserved
+from resourcekit_tokens.sweep import Expunger, GuardSweep
 
-__all__ = ["TokenResource"]
+__all__ = [
+    "OnlySafeActions",
+    "ProtectFacts",
+    "TokenResource",
+    "TokenShape",
+]
+
+
+def _users_writes(facts: Facts, options: TokenOptions) -> list[Action]:
+    """Return the writing actions that are neither the extension's nor allowed by name."""
+    own_actions = {action.name for action in default_actions(options)}
+    return [
+        action
+        for action in facts.actions.values()
+        if action.kind in ("create", "update", "destroy") and action.name not in own_actions | options.allow_unsafe_actions
+    ]
+
+
+@attrs.frozen
+class _LeavesFactsAlone(Validation):
+    """Refuses a changeset that writes an attribute of the extension, whichever step set it."""
+
+    protected: frozenset[str]
+
+    def validate(self, changeset: Changeset, context: Context) -> list[FieldFinding]:
+        """Return a finding for each protected attribute that would be written."""
+        written = sorted(self.protected & {*changeset.values, *changeset.atomics})
+        return [FieldFinding(name, "is written by the token extension only; see allow_unsafe_actions") for name in written]
+
+    def atomic(self, changeset: Changeset, context: Context) -> Expression:
+        """Return a constant: the stored record does not matter."""
+        return Value(not self.validate(changeset, context))
+
+
+_OPEN: tuple[type, ...] = tuple(
+    type(change)
+    for change in (
+        set_attribute("name", None),
+        increment("name"),
+        touch("name"),
+        optimistic_lock("name"),
+    )
+)
+"""Changes that write only the attribute that they name."""
+
+
+class ProtectFacts(Transformer):
+    """Adds a final check to the user's own updates: they must not write the extension's attributes."""
+
+    def transform(self, state: State, options: TokenOptions) -> State:
+        """Add the validation if the written attributes are known only at run time. OnlySafeActions checks the declared ones."""
+        guard = _LeavesFactsAlone(protected_attributes(options))
+        for action in _users_writes(state, options):
+            hidden = action.function is not None or not all(isinstance(step, _OPEN) for step in getattr(action, "changes", ()))
+            if isinstance(action, UpdateAction) and hidden:
+                state = state.replace(attrs.evolve(action, validations=(*action.validations, guard)))
+        return state
+
+
+class OnlySafeActions(Verifier):
+    """Refuses actions of the user's own that could undo or lose a revocation."""
+
+    across: ClassVar[bool] = False
+
+    def verify(self, info: ResourceInfo, options: TokenOptions) -> Iterable[Finding]:
+        """Return findings for creates, for destroys, and for updates that write a protected attribute."""
+        for name in sorted(options.allow_unsafe_actions - set(info.actions)):
+            yield Finding(
+                id="RK225",
+                what=f"allow_unsafe_actions names {name!r}, which is no action",
+                cure="Take it out, or mend the name.",
+                path=("TokenResource", "allow_unsafe_actions"),
+                origin=options.origin,
+            )
+        for action in _users_writes(info, options):
+            if isinstance(action, CreateAction):
+                yield _unsafe(action, "creates records past the extension", "Use store_token(values=...), or")
+            elif isinstance(action, DestroyAction):
+                yield _unsafe(action, "destroys records that may not have expired", "Use expunge_expired, or")
+            else:
+                written = sorted(protected_attributes(options) & _written_by(action))
+                if written:
+                    yield _unsafe(action, f"writes {', '.join(written)}, which only the extension writes", "Leave that out, or")
+
+
+def _written_by(action: Action) -> set[str]:
+    """Return the attributes that an action declares to write. Functions are checked at run time."""
+    named: set[str] = set(getattr(action, "accept", ()))
+    for change in getattr(action, "changes", ()):
+        named.update(getattr(change, "names", ()) or ())
+        named.add(getattr(change, "name", ""))
+    return named
+
+
+def _unsafe(action: Any, what: str, cure: str) -> Finding:
+    return Finding(
+        id="RK224",
+        what=what,
+        why="A revoked token could come back to life.",
+        cure=f"{cure} name it in TokenResource(allow_unsafe_actions={{{action.name!r}}}).",
+        path=("actions", action.name),
+        origin=action.origin,
+    )
+
+
+class TokenShape(Verifier):
+    """Attributes, actions and options agree with the extension; each finding names both places."""
+
+    def verify(self, info: ResourceInfo, options: TokenOptions) -> Iterable[Finding]:
+        """Return a finding for each conflict."""
+        yield from _attributes(info, options)
+        yield from _actions(info, options)
+        yield from _options(info, options)
+
+
+def _attributes(info: ResourceInfo, options: TokenOptions) -> Iterable[Finding]:
+    if info.primary_key != ("jti",):
+        found = info.attributes.get("jti")
+        yield _finding(
+            "RK220", found, "jti must be the primary key, alone", "Declare it primary_key=True, or remove your own jti."
+        )
+    for name, usual in TokenRecord.__info__.attributes.items():
+        declared = info.attributes.get(options.created_at_attribute_name if name == "created_at" else name)
+        if declared is None or declared.origin == usual.origin:
+            continue
+        if declared.type.kind is not usual.type.kind or (usual.allow_none and not declared.allow_none):
+            place = attrs.evolve(usual.origin, declared_by="TokenResource")
+            what = f"must be {usual.type}, is {declared.type}; expected at {place}"
+            yield _finding("RK221", declared, what, f"Declare it as Attr[{usual.type}], or remove your own {name}.")
+    for name in sorted(protected_attributes(options) & set(info.attributes)):
+        if info.attributes[name].update_default_factory is not None:
+            what = "is written by every update of yours, and only the extension may write it"
+            yield _finding("RK221", info.attributes[name], what, "Take its update default away.")
+    for name in own_attributes(info, options):
+        if not info.attributes[name].has_default:
+            what = "has no default, and a revocation of a token that was never stored could not be written"
+            yield _finding("RK222", info.attributes[name], what, "Give it a default, or let it be None.")
+
+
+def _actions(info: ResourceInfo, options: TokenOptions) -> Iterable[Finding]:
+    expected_actions = {action.name: action for action in default_actions(options)}
+    if len(expected_actions) < len(default_actions(options)):
+        yield _finding("RK223", None, "two action names of TokenResource are the same", "Give each action a name of its own.")
+    for name, expected in expected_actions.items():
+        action = info.actions.get(name)
+        if action is None or action.origin.declared_by == "TokenResource":
+            continue
+        if action.kind != expected.kind:
+            what = f"must be a {expected.kind} action, is a {action.kind} action; expected by TokenResource"
+            yield _finding("RK223", action, what, "Rename your action, or the extension's by its option.")
+        else:
+            yield from _arguments(action, expected)
+            yield from _change(action, options)
+
+
+def _arguments(action: Action, expected: Action) -> Iterable[Finding]:
+    for name, argument in expected.arguments.items():
+        declared = action.arguments.get(name)
+        if declared is None:
+            if argument.is_required:
+                what = f"has no argument {name!r}; expected by TokenResource"
+                yield _finding(
+                    "RK223", action, what, f"Add argument({name!r}, {argument.type}), or remove your own {action.name}."
+                )
+        elif declared.type.kind is not argument.type.kind:
+            what = f"argument {name!r}: type must be {argument.type}, is {declared.type}; expected by TokenResource"
+            yield _finding("RK223", action, what, f"Declare it as {argument.type}, or remove your own {action.name}.")
+
+
+def _change(action: Action, options: TokenOptions) -> Iterable[Finding]:
+    step, _ = required_steps(options).get(action.name, (None, ""))
+    if step is None or not isinstance(action, CreateAction):
+        return
+    if not any(isinstance(change, step) for change in action.changes):
+        what = f"does not have the change {step.__name__}; expected by TokenResource"
+        yield _finding("RK223", action, what, f"Add changes=[{step.__name__}()], or remove your own {action.name}.")
+    if action.upsert is None or action.upsert.identity is not None or not _is_guarded(action, options):
+        what = "does not keep the guards of TokenResource in its upsert, and could revive a revoked token"
+        cure = f"Say upsert={step.__name__}.upsert(), or remove your own {action.name}."
+        yield _finding("RK223", action, what, cure)
+
+
+def _is_guarded(action: CreateAction, options: TokenOptions) -> bool:
+    """Return whether an upsert has exactly the assignments of the extension's own, besides those of the user's attributes."""
+    usual = next(default for default in default_actions(options) if default.name == action.name)
+    expected = getattr(usual, "upsert", None)
+    given = action.upsert.set if action.upsert is not None else None
+    if expected is None or given is None or action.upsert is None:
+        return False
+    if expected.where is not None and _parts(action.upsert.where) != _parts(expected.where):
+        return False
+    return all(name in given and _parts(given[name]) == _parts(value) for name, value in expected.set.items())
+
+
+def _parts(value: object) -> object:
+    """Take an expression apart, so that it can be compared: its own == makes another expression."""
+    if isinstance(value, Expression):
+        return type(value), [_parts(getattr(value, field.name)) for field in attrs.fields(type(value))]  # type: ignore[arg-type]  # every node is an attrs class
+    return [_parts(each) for each in value] if isinstance(value, (tuple, list)) else value
+
+
+def _options(info: ResourceInfo, options: TokenOptions) -> Iterable[Finding]:
+    inherited = info.attributes.get("created_at")
+    if options.created_at_attribute_name != "created_at" and inherited is not None and inherited.origin.declared_by != "you":
+        what = "created_at_attribute_name cannot rename what TokenRecord declares, because type checkers see it there"
+        yield _finding("RK226", None, what, "Write class Token(Resource, ...), or leave the name as it is.", options)
+    if options.require_token_presence and not (options.store_all_tokens or options.sessions):
+        what = "require_token_presence needs store_all_tokens or sessions, else no issued token would ever verify"
+        yield _finding("RK226", None, what, "Say store_all_tokens=True as well.", options)
+    yield from _session_options(options)
+    if options.store_all_tokens and options.keys is None:
+        what = "store_all_tokens needs jwt, because only issued tokens are stored"
+        yield _finding("RK226", None, what, "Say jwt=JWT(...), or take store_all_tokens away.", options)
+
+
+def _session_options(options: TokenOptions) -> Iterable[Finding]:
+    if options.sessions and options.keys is None:
+        what = "sessions needs jwt, because only the sign-ins of issue_pair are recorded"
+        yield _finding("RK226", None, what, "Say jwt=JWT(...), or take sessions away.", options)
+    for name in ("max_session", "max_idle"):
+        if getattr(options, name) is not None and not options.sessions:
+            what = f"{name} needs sessions, because the record of a session knows when it began"
+            yield _finding("RK226", None, what, f"Say sessions=True as well, or take {name} away.", options)
+    grace, jwt = options.rotation_grace, options.jwt
+    if grace is not None and jwt is not None and grace > jwt.lifetime("user"):
+        what = f"rotation_grace is {grace}, longer than access tokens live, {jwt.lifetime('user')}"
+        yield _finding(
+            "RK226", None, what, "Make the grace shorter; ten seconds are enough for tabs that refresh at once.", options
+        )
+
+
+def _finding(code: str, entity: Entity | None, what: str, cure: str, options: TokenOptions | None = None) -> Finding:
+    path = ("extensions", "TokenResource") if entity is None else (entity.section, entity.name)
+    origin = options.origin if options is not None else None if entity is None else entity.origin
+    return Finding(id=code, what=what, cure=cure, path=path, origin=origin)
 
 
 class NameCreatedAt(Transformer):
-    """Gives ``created_at`` the name that the options say."""
+    """Gives ``created_at`` its configured name."""
 
     def transform(self, state: State, options: TokenOptions) -> State:
-        """Rename the template's attribute, unless the user declared one of the new name.
+        """Rename the template's attribute, unless the user declared an attribute of the new name.
 
-        One that was inherited from TokenRecord stays, because type checkers see it there; TokenShape refuses that.
+        If it was inherited from TokenRecord it stays, because type checkers see it there; TokenShape refuses that.
         """
         name, usual = options.created_at_attribute_name, "created_at"
         if name == usual:
@@ -51,17 +304,17 @@ class NameCreatedAt(Transformer):
             if ("attributes", usual) not in state.history:
                 return state
             state = state.remove(usual)
-        ours = TokenRecord.__info__.attributes[usual]
-        return state if name in state.attributes else state.add(attrs.evolve(ours, name=name))
+        inherited = TokenRecord.__info__.attributes[usual]
+        return state if name in state.attributes else state.add(attrs.evolve(inherited, name=name))
 
 
 class AddActions(Transformer):
-    """Adds the extension's actions under their configured names; an action of the user's own of that name wins."""
+    """Adds the extension's actions under their configured names. An action of the user's own with that name replaces it."""
 
     after: ClassVar[frozenset[type[Transformer]]] = frozenset({NameCreatedAt})
 
     def transform(self, state: State, options: TokenOptions) -> State:
-        """Add what is missing, let creates take the user's own attributes, and give every step its options."""
+        """Add missing actions, let creates accept the user's own attributes, and give every step its options."""
         own = own_attributes(state, options)
         for action in default_actions(options):
             if action.name not in state.entities:
@@ -74,7 +327,7 @@ class AddActions(Transformer):
 
 
 def _taking(action: Action, own: tuple[str, ...]) -> Action:
-    """Let a create of ours take the user's own attributes; a value that is not given leaves a stored one alone."""
+    """Let a create of the extension accept the user's own attributes. If a value is not given, the stored one is kept."""
     if not isinstance(action, CreateAction) or action.upsert is None or not own:
         return action
     return attrs.evolve(action, accept=(*action.accept, *own), upsert=attrs.evolve(action.upsert, given=own))
@@ -85,12 +338,12 @@ def _bound(step: Any, options: TokenOptions) -> Any:
 
 
 class HideOwnRecords(Transformer):
-    """Keeps cut-offs and ended families out of every read."""
+    """Hides cut-offs and ended families from every read."""
 
     after: ClassVar[frozenset[type[Transformer]]] = frozenset({AddActions})
 
     def transform(self, state: State, options: TokenOptions) -> State:
-        """Give every read the condition that a record stands for a token."""
+        """Add the condition that a record represents a token to every read."""
         for action in state.actions.values():
             if isinstance(action, ReadAction):
                 state = state.replace(attrs.evolve(action, preparations=(*action.preparations, filter(not_reserved()))))
@@ -98,12 +351,12 @@ class HideOwnRecords(Transformer):
 
 
 class LetExpire(Transformer):
-    """Tells stores that can when they may free a record by themselves: when the sweep may remove it, never earlier (P7)."""
+    """Allows stores with an expiry of their own to remove a record as soon as the sweep may, for promise P7 (records are removed late)."""
 
     after: ClassVar[frozenset[type[Transformer]]] = frozenset({AddActions})
 
     def transform(self, state: State, options: TokenOptions) -> State:
-        """Say so, unless somebody wants to see each record go."""
+        """Declare the expiry, unless notifiers or changes need each removed record."""
         action = state.actions[options.expunge_expired_action_name]
         if action.notifiers or getattr(action, "changes", ()) or state.options.get("notifiers"):
             return state
@@ -111,12 +364,12 @@ class LetExpire(Transformer):
 
 
 class DefineFunctions(Transformer):
-    """Puts the functions on the class."""
+    """Adds the functions to the class."""
 
     after: ClassVar[frozenset[type[Transformer]]] = frozenset({AddActions})
 
     def transform(self, state: State, options: TokenOptions) -> State:
-        """Define each function of the template, and tell once who keeps tokens in a store that forgets."""
+        """Define each function of the template. Warn if no data layer is named, because memory loses revocations."""
         for name, value in vars(TokenRecord).items():
             if isinstance(value, Function):
                 state = state.define(name, value)
@@ -134,7 +387,7 @@ class DefineFunctions(Transformer):
 
 @attrs.frozen(kw_only=True)
 class TokenResource(TokenOptions):
-    """Keeps what must be known about JSON Web Tokens and must not be shared with their holder; never a token."""
+    """Adds revocation, refresh tokens and log-out to JSON Web Tokens. Stores facts about tokens, never a token."""
 
     template: ClassVar[type[Template] | None] = TokenRecord
     transformers: ClassVar[tuple[type[Transformer], ...]] = (
@@ -146,6 +399,6 @@ class TokenResource(TokenOptions):
         LetExpire,
         DefineFunctions,
     )
-    verifiers: ClassVar[tuple[type[Verifier], ...]] = (TokenShape, OnlySafeActions)
+    verifiers: ClassVar[tuple[type[Verifier], ...]] = (TokenShape, OnlySafeActions, KeysCanBeRead)
     services: ClassVar[tuple[type[Service], ...]] = (Expunger,)
     checks: ClassVar[tuple[type[Check], ...]] = CHECKS

@@ -1,22 +1,59 @@
-"""The options of a token resource, as attrs classes; they know keys, and neither a store nor a resource."""
+"""The options of a token resource, as attrs classes. Open it to add an option or to change how one is checked."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 import attrs
 
-from resourcekit.extending import Extension, Options, option
-from resourcekit_tokens.keys import JWT
+from resourcekit.extending import (
+    Extension,
+    Facts,
+    Options,
+    option,
+)
+from resourcekit_tokens.keys.jwt import JWT
+from resourcekit_tokens.revocation_rules import FOR_EVER, later
 
-__all__ = ["Confirmation", "Revocation", "TokenOptions"]
+__all__ = [
+    "LONGEST_GRACE",
+    "Confirmation",
+    "Revocation",
+    "TokenOptions",
+    "own_attributes",
+    "protected_attributes",
+]
+
+_LONGEST_TOLERANCE = timedelta(days=10_000)
+"""Upper bound of ``leeway`` and ``clock_skew``; sums of a few of them stay within the range of ``datetime``."""
 
 
 def _not_negative(value: timedelta) -> str | None:
     return "must not be negative" if value < timedelta(0) else None
+
+
+def _tolerance(value: timedelta) -> str | None:
+    if value > _LONGEST_TOLERANCE:
+        return f"must be at most {_LONGEST_TOLERANCE.days} days; a tolerance is a matter of seconds or minutes"
+    return _not_negative(value)
+
+
+def _optional_tolerance(value: timedelta | None) -> str | None:
+    return None if value is None else _tolerance(value)
+
+
+LONGEST_GRACE = timedelta(minutes=5)
+"""Upper bound of ``rotation_grace``."""
+
+
+def _grace(value: timedelta | None) -> str | None:
+    if value is not None and value > LONGEST_GRACE:
+        return f"must be at most {LONGEST_GRACE}: until then a stolen refresh token is answered like a second tab"
+    return None if value is None else _not_negative(value)
 
 
 def _at_least(seconds: int) -> Callable[[Any], str | None]:
@@ -46,7 +83,7 @@ class Revocation(Options):
         doc="Name of the action that revokes all stored tokens of a subject.",
     )
     is_revoked_action_name: str = option(
-        default="revoked", check=_name, doc="Name of the generic action that tells whether a token, or a jti, is revoked."
+        default="revoked", check=_name, doc="Name of the generic action that returns whether a token, or a jti, is revoked."
     )
 
 
@@ -64,26 +101,28 @@ class Confirmation(Options):
 
 @attrs.frozen(kw_only=True)
 class TokenOptions(Extension):
-    """What a user may say of a token resource; ``TokenResource`` adds what it brings.
+    """The options of a token resource; ``TokenResource`` adds the parts of the extension.
 
-    Names and meanings follow AshAuthentication's TokenResource where it has the option.
+    Names and meanings follow AshAuthentication's TokenResource if it has the option.
     """
 
     jwt: JWT | None = option(
         default=None,
-        doc="Keys, issuer, audience and lifetimes. Without it tokens are not issued or verified, and the caller vouches for them.",
+        doc="Keys, issuer, audience and lifetimes. Without it tokens are not issued or verified, and the caller must trust them.",
     )
-    leeway: timedelta = option(default=timedelta(0), check=_not_negative, doc="Tolerance for `exp` and `nbf` in `verify`.")
+    leeway: timedelta = option(default=timedelta(0), check=_tolerance, doc="Tolerance for `exp` and `nbf` in `verify`.")
     clock_skew: timedelta = option(
         default=timedelta(seconds=60),
-        check=_not_negative,
-        doc="How far the clocks of two hosts may differ; a part of the sweep's margin.",
+        check=_tolerance,
+        doc="How far the clock of a host may be off. A record is kept this much longer for each of the hosts that take part; "
+        "a token that was issued further in the future is refused; a sweep beyond it does not run.",
     )
     max_lifetime: timedelta | None = option(
         default=None,
         check=_at_least(1),
-        doc="Upper bound of any token's life; a longer token is refused. The longest lifetime of `jwt` unless "
-        "given; `None`, without keys: what has no expiry is kept for ever.",
+        doc="Upper bound of any token's life; a longer token is refused, and one without `iat`, whose life cannot be measured. "
+        "The longest lifetime of `jwt` unless given; `None`, without keys, or `timedelta.max`: no bound, and records without "
+        "an expiry are never removed.",
     )
     expunge_interval: timedelta = option(
         default=timedelta(hours=12),
@@ -92,10 +131,28 @@ class TokenOptions(Extension):
     )
     store_all_tokens: bool = option(default=False, doc="`issue` also stores the facts of the tokens it makes.")
     require_token_presence: bool = option(default=False, doc="`verify` accepts only stored tokens; needs `store_all_tokens`.")
-    rotation_grace: timedelta = option(
-        default=timedelta(0),
-        check=_not_negative,
-        doc="Within it, one more `rotate` of the same refresh token is answered with a new pair; after it, it is reuse.",
+    rotation_grace: timedelta | None = option(
+        default=None,
+        check=_grace,
+        doc="Within it, every repetition of a `rotate` is answered with the same pair, so that two tabs may refresh at once; after it, "
+        "a repetition is reuse. At most five minutes, and the lifetime of access tokens. `None`: 0, and ten seconds where the web "
+        "layer refreshes by cookie.",
+    )
+    sessions: bool = option(
+        default=False,
+        doc="One record for each sign-in with a subject, for `sessions`, `end_session` and the time of the last refresh.",
+    )
+    max_session: timedelta | None = option(
+        default=None, check=_at_least(1), doc="Longest time from a sign-in to the last of its tokens' expiries; needs `sessions`."
+    )
+    max_idle: timedelta | None = option(
+        default=None, check=_at_least(1), doc="Longest time from one refresh of a session to the next; needs `sessions`."
+    )
+    foreign_iat_tolerance: timedelta | None = option(
+        default=None,
+        check=_optional_tolerance,
+        doc="A token of another issuer, without a generation, survives a log-out only if its `iat` is later by this much. "
+        "`None`: `clock_skew`.",
     )
     created_at_attribute_name: str = option(
         default="created_at", check=_name, doc="Name of the attribute for the time of storing."
@@ -119,18 +176,62 @@ class TokenOptions(Extension):
     )
 
     def __attrs_post_init__(self) -> None:
-        """Check the options, and keep the names as a set that nobody can change any more."""
+        """Check the options, and store the names as an immutable set."""
         super().__attrs_post_init__()
         object.__setattr__(self, "allow_unsafe_actions", frozenset(self.allow_unsafe_actions))
 
-    @property
+    @cached_property
+    def keys(self) -> JWT | None:
+        """The ``jwt`` if it has keys; without any, tokens are neither issued nor verified."""
+        return self.jwt if self.jwt is not None and self.jwt.has_keys else None
+
+    @cached_property
     def longest_life(self) -> timedelta | None:
-        """The upper bound of any token's life: ``max_lifetime``, else the longest lifetime of the keys, else none."""
-        if self.max_lifetime is not None or self.jwt is None:
+        """The maximum lifetime of a token: ``max_lifetime``, else the longest lifetime of the keys, else None."""
+        if self.max_lifetime is not None or self.keys is None:
             return self.max_lifetime
-        return self.jwt.longest_lifetime
+        return self.keys.longest_lifetime
+
+    @cached_property
+    def iat_tolerance(self) -> timedelta:
+        """How much later than a log-out the ``iat`` of a token without a generation must be."""
+        return self.clock_skew if self.foreign_iat_tolerance is None else self.foreign_iat_tolerance
+
+    @cached_property
+    def tolerance(self) -> timedelta:
+        """How long after its expiry one host, by its own clock, may still accept a token or check its record."""
+        return self.leeway + self.clock_skew
 
     @property
     def margin(self) -> timedelta:
-        """How long a record stays beyond its expiry (P7)."""
-        return self.leeway + self.clock_skew
+        """How long a record stays beyond its expiry, by the clock of the sweeping host: promise P7 (records are removed late).
+
+        It covers two cases, in which each clock may be off by ``clock_skew``. A host with a slow clock checks while one with a fast clock
+        sweeps. And a record's expiry was computed from the time of writing: a host with a fast clock issued the token, and one with a slow
+        clock ended it.
+        """
+        return self.tolerance + 4 * self.clock_skew
+
+    def bounds(self, moment: datetime) -> bool:
+        """Return whether the lifetime of a token that is issued at this moment is limited."""
+        return later(moment, self.longest_life) != FOR_EVER
+
+    def kept_until(self, moment: datetime) -> datetime:
+        """Return the expiry of a record that revokes tokens of unknown expiry, all of them issued up to this moment."""
+        return later(moment, self.longest_life)
+
+
+_TEMPLATE_ATTRIBUTES = frozenset(
+    {"jti", "subject", "purpose", "family", "expires_at", "revoked_at", "revocation_reason", "updated_at", "extra_data"}
+)
+
+
+def own_attributes(facts: Facts, options: TokenOptions) -> tuple[str, ...]:
+    """Return the attributes that the user added to those of the template."""
+    template = _TEMPLATE_ATTRIBUTES | {options.created_at_attribute_name}
+    return tuple(name for name in facts.attributes if name not in template)
+
+
+def protected_attributes(options: TokenOptions) -> frozenset[str]:
+    """Return the attributes that only the extension writes."""
+    return (_TEMPLATE_ATTRIBUTES | {options.created_at_attribute_name}) - {"extra_data"}

@@ -20,7 +20,8 @@ def resourcekit_extensions() -> Mapping[str, type[Any]]:
 
 @hookimpl
 def resourcekit_commands() -> Iterable[Any]:
-    """Contribute ``demo``, ``token`` and ``expunge``."""
-    from resourcekit_tokens.commands import COMMANDS
+    """Contribute ``demo``, ``token``, ``expunge`` and ``import``."""
+    from resourcekit_tokens.commands.importers import import_revocations
+    from resourcekit_tokens.commands.token import COMMANDS
 
-    return COMMANDS
+    return (*COMMANDS, import_revocations)

@@ -1,4 +1,4 @@
-"""What is compiled for one token resource: its options, its statements, and the rule that tells live from revoked."""
+"""A token resource's options and compiled statements, and the rule that decides whether a token is revoked."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, TypeVar
 
-import attrs
-
 from resourcekit import utc_now
-from resourcekit.errors import InvalidArgument, SerializationFailure
+from resourcekit.errors import DataLayerError, InvalidArgument, SerializationFailure
 from resourcekit.extending import (
     Aggregate,
+    Entity,
     Expression,
     Field,
     Greatest,
@@ -29,62 +28,68 @@ from resourcekit.extending import (
     Update,
     Value,
     ambient_context,
+    notifiers_of,
+    notify_rows,
     runtime_of,
 )
 from resourcekit_tokens.claims import Claims
 from resourcekit_tokens.errors import NotATokenResource
-from resourcekit_tokens.guards import is_live, revoking, storing, using_up
-from resourcekit_tokens.keyspace import FAMILY, FOR_EVER, GRACE, NEVER_ENDED, cutoff_key, family_key, grace_key, later
 from resourcekit_tokens.options import TokenOptions
+from resourcekit_tokens.revocation_rules import (
+    FAMILY,
+    FOR_EVER,
+    NEVER_ENDED,
+    RevocationStatus,
+    TokenFacts,
+    family_key,
+    is_live,
+    keys_around,
+    revoking,
+    status_around,
+    status_in,
+    storing,
+    using_up,
+)
 
-__all__ = ["Outside", "Standing", "Tokens", "again", "own_standing", "tokens_of"]
+__all__ = ["SUCCESSOR", "Outside", "Tokens", "again", "tokens_of"]
 
 T = TypeVar("T")
 
 Outside = AbstractContextManager[None] | None
-"""The way out of an open transaction that looks back, as ``Store.outside`` gives it."""
+"""The context manager of ``Store.outside``: leaves an open transaction that may read an earlier snapshot. None if there is none."""
+
+SUCCESSOR = "rk:successor"
+"""Name in the extra data of a rotated refresh token under which the rotation is recorded, where sessions are not recorded."""
 
 _AT_ONCE = 50
-"""Families that are looked up by one statement."""
+"""Families that one statement looks up."""
 
 _TRIES = 100
-"""How often work is run again; each time, another transaction has been committed, so somebody goes forward."""
+"""Maximum number of retries. Each means that another transaction was committed, so the writers as a whole make progress."""
 
 _FACTS = ("jti", "purpose", "expires_at", "revoked_at", "revocation_reason", "extra_data")
 
 
-@attrs.frozen
-class Standing:
-    """Why a token is revoked.
-
-    rule: ``"token"``, ``"cut-off"`` or ``"family"``. since, reason: of the record that says so, which is ``record``.
-    """
-
-    rule: str
-    since: datetime
-    reason: str | None
-    record: Row = attrs.field(repr=False, eq=False)
-
-    @property
-    def is_use(self) -> bool:
-        """Whether the token was good for one use, and has been used."""
-        return self.reason in ("consumed", "rotated")
+_GUARDS: Mapping[str, Callable[[], OnConflict]] = {
+    "revoke": lambda: OnConflict(("jti",), "update", revoking()),
+    "store": lambda: OnConflict(("jti",), "update", storing(replace_extra=False)),
+    "use up": lambda: OnConflict(("jti",), "update", using_up(), is_live()),
+    "use up, and keep": lambda: OnConflict(("jti",), "update", using_up(replace_extra=True), is_live()),
+}
+"""The conflict clauses of the upserts, by name."""
 
 
-def own_standing(record: Row) -> Standing:
-    """Return why a token is revoked whose own record says so."""
-    return _standing("token", record)
-
-
-def _standing(rule: str, record: Row) -> Standing:
-    return Standing(rule, record["revoked_at"], record["revocation_reason"], record)
+def _is_own(entity: Entity) -> bool:
+    """Return whether the extension has declared an action or an attribute, not the user."""
+    return entity.origin.declared_by == "TokenResource"
 
 
 class Tokens:
-    """The working side of a token resource, compiled once.
+    """The compiled statements and rules of one token resource.
 
-    store: where the records are. check_one: the shortest question there is: does a record say that this jti is revoked?
-    check_is_ours: the action that answers "revoked?" is the extension's own, so functions need not go through it.
+    store: the store of the records. check_one: the cheapest check: does a record revoke this jti?
+    check_is_own: whether the action that checks revocation is the extension's own, so that functions may bypass it.
+    revoke_is_own: whether the action that revokes and all attributes are the extension's own, without a notifier.
     """
 
     def __init__(self, runtime: Runtime, options: TokenOptions) -> None:
@@ -94,17 +99,30 @@ class Tokens:
         is_revoked = (Field("jti") == Param("jti")) & ~Field("revoked_at").is_none()
         self.check_one = self.store.compile(Aggregate("exists", is_revoked))
         self._checks: dict[int, Plan] = {}
-        name = options.revocation.is_revoked_action_name
-        self.check_is_ours = runtime.info.actions[name].origin.declared_by == "TokenResource"
+        self._upserts: dict[str, Plan] = {}
+        actions, names, attributes = runtime.info.actions, options.revocation, runtime.info.attributes
+        self.check_is_own = _is_own(actions[names.is_revoked_action_name])
+        revoke = names.revoke_token_action_name
+        is_default = all(map(_is_own, (actions[revoke], *attributes.values())))
+        self.revoke_is_own = is_default and not notifiers_of(runtime, revoke)
+        moments = ("updated_at", options.created_at_attribute_name)
+        self._factories = {
+            name: one.default_factory
+            for name, one in attributes.items()
+            if one.default_factory is not None and name not in moments
+        }
+        self._blank = {name: None if one.default_factory is not None else one.default_value() for name, one in attributes.items()}
 
     def _select_facts(self, keys: int) -> Plan:
         places = tuple(Param(f"k{position}") for position in range(keys))
         condition: Expression = Field("jti") == places[0] if keys == 1 else In(Field("jti"), Value(places))
         return self.store.compile(Select(condition, fields=_FACTS))
 
-    def _upsert(self, name: str, assignments: Mapping[str, Expression], where: Expression | None = None) -> Plan:
-        conflict = OnConflict(("jti",), "update", dict(assignments), where)
-        return self.runtime.plan(("tokens", name), lambda: Insert(self.runtime.fields, conflict))
+    def _upsert(self, guard: str) -> Plan:
+        plan = self._upserts.get(guard)
+        if plan is None:
+            plan = self._upserts[guard] = self.store.compile(Insert(self.runtime.fields, _GUARDS[guard]()))
+        return plan
 
     async def facts(self, keys: Sequence[str]) -> dict[str, Row]:
         """Return the records of these keys, by key, in one round trip."""
@@ -115,20 +133,22 @@ class Tokens:
         return {row["jti"]: row for row in rows}
 
     async def is_recorded(self, jti: str) -> bool:
-        """Tell whether a record says that this jti is revoked; the fewest steps that there are."""
+        """Return whether a record revokes this jti, in the open transaction or in the latest committed state."""
         if await self.store.aggregate(self.check_one, {"jti": jti}) is not False:
             return True
         outside = self.store.outside()
-        if outside is None:
-            return False
+        return outside is not None and await self.is_recorded_outside(jti, outside)
+
+    async def is_recorded_outside(self, jti: str, outside: AbstractContextManager[None]) -> bool:
+        """Return whether a committed record revokes this jti, for promise P1 (a revoked token stays revoked)."""
         with outside:
             return await self.store.aggregate(self.check_one, {"jti": jti}) is not False
 
     async def views(self, keys: Sequence[str], outside: Outside) -> list[dict[str, Row]]:
-        """Return the records of these keys as they stand in the open transaction, if any, and as others have committed them.
+        """Return the records of these keys, as the open transaction sees them and as other transactions have committed them.
 
-        The second view is there only where the first one may be of an earlier moment: what a revocation says, which was
-        acknowledged since, must not be missed (P1). outside: the way out of the transaction, if there is one.
+        The second view exists only if the first may be an earlier snapshot. Without it, a revocation that was acknowledged since then
+        would be missed, against promise P1 (a revoked token stays revoked). outside: leaves the open transaction, if there is one.
         """
         views = [await self.facts(keys)]
         if outside is not None:
@@ -137,141 +157,174 @@ class Tokens:
         return views
 
     async def own_view(self, jti: str, outside: Outside) -> Row:
-        """Return the record of a token that is known to be used: the one that says so."""
+        """Return the record of a token that is known to be revoked; if there are two views of it, the one that is revoked."""
         records = [rows[jti] for rows in await self.views((jti,), outside) if jti in rows]
         return next((record for record in records if record["revoked_at"] is not None), records[0])
 
-    async def standing(self, jti: str, subject: str | None, issued_at: datetime | None, family: str | None) -> Standing | None:
-        """Return why a token is revoked, ``None`` if it is not: record, cut-off and family in one round trip."""
-        keys = [jti]
-        if subject is not None:
-            keys.append(cutoff_key(subject))
-        if family is not None:
-            keys.append(family_key(family))
-        for rows in await self.views(keys, self.store.outside()):
-            own = rows.get(jti)
-            if own is not None and own["revoked_at"] is not None:
-                return own_standing(own)
-            standing = _by_cutoff(rows, jti, subject, issued_at, family) or _by_family(rows, family)
-            if standing is not None:
-                return standing
-        return None
+    def facts_of(self, claims: Claims) -> TokenFacts:
+        """Return what the rules need to know about a token with these claims."""
+        tolerance, family = self.options.iat_tolerance, claims.sign_in
+        number = claims.number if claims.purpose == "refresh" else None
+        return TokenFacts(claims.jti, claims.owner, claims.issued_at, family, claims.generation, tolerance, number)
 
-    async def standing_of(self, claims: Claims) -> Standing | None:
-        """Do the same for a token's claims; what ends the token stays until the token has expired (P1)."""
-        standing = await self.standing(claims.jti, claims.subject, claims.issued_at, claims.family)
-        if standing is not None and standing.record["expires_at"] < (claims.expires_at or FOR_EVER):
-            await self._prolong(standing.record, claims.expires_at or FOR_EVER)
-        return standing
+    async def status(self, token: TokenFacts) -> RevocationStatus | None:
+        """Return why a token is revoked, or ``None``. Reads its record, cut-off, generation and family in one round trip."""
+        keys = [token.jti, *keys_around(token.subject, (token.family,))]
+        return status_in(await self.views(keys, self.store.outside()), token)
+
+    async def status_of(self, claims: Claims) -> RevocationStatus | None:
+        """Return why the token with these claims is revoked, or ``None``. Extends the expiry of a record that would expire first."""
+        status = await self.status(self.facts_of(claims))
+        if status is not None and status.record["revoked_at"] and status.record["expires_at"] < (claims.expires_at or FOR_EVER):
+            await self._prolong(status.record, claims.expires_at or FOR_EVER)
+        return status
 
     async def _prolong(self, record: Row, expires_at: datetime) -> None:
-        """Keep a record that ends a token which outlives it, so that no sweep brings the token back.
+        """Extend the expiry of a record that revokes a token and would expire before it, so that no sweep removes it too early.
 
-        It happens where a jti has two expiries, where a token without ``iat`` meets a cut-off, and where a token was
-        issued into an ended family. An upsert, not an update: a sweep may just have taken the record away.
+        Needed if a jti has two expiries, a token without ``iat`` meets a cut-off, or a token was issued into an ended family. An
+        upsert, not an update: a sweep may just have removed the record.
         """
-        await self.write("revoke", [self.row(utc_now(), **{**record, "expires_at": expires_at})])
+
+        async def write() -> None:
+            rows = await self.write("revoke", [self.row(utc_now(), **{**record, "expires_at": expires_at})])
+            await notify_rows(self.runtime, "prolong", "update", rows)
+
+        await self.keep(write)
+
+    async def keep(self, write: Callable[[], Coroutine[Any, Any, None]], *, is_written: bool = False) -> None:
+        """Write a record that a refusal needs, so that it is stored whether the open transaction commits or is rolled back.
+
+        After a rollback it is written again, in the enclosing transaction if any. is_written: the open transaction wrote it already.
+        Raises InvalidArgument if the data layer cannot run anything after a rollback.
+        """
+        acts = is_written
+
+        def ended(error: BaseException | None) -> Coroutine[Any, Any, None] | None:
+            return None if error is None and acts else self.keep(write)
+
+        if self.store.current_transaction() is not None and not self.store.after_end(ended):
+            why = "the token was refused, and the record of that would be lost in a rollback; call outside of the transaction"
+            raise InvalidArgument(why, resource=self.runtime.info.name)
+        if not acts:
+            await write()
+            acts = True
+
+    def is_given_up(self) -> bool:
+        """Return whether the database has ended the caller's transaction, as a whole."""
+        try:
+            self.store.current_transaction()
+        except DataLayerError:
+            return True
+        return False
 
     def row(self, moment: datetime, **values: Any) -> Row:
         """Return a complete row with these values, and the attributes' defaults for all others."""
-        attributes = self.runtime.info.attributes
-        row = {name: values[name] if name in values else attribute.default_value() for name, attribute in attributes.items()}
-        return {**row, "updated_at": moment, self.options.created_at_attribute_name: moment}
+        made = {name: make() for name, make in self._factories.items() if name not in values}
+        return {**self._blank, **made, **values, "updated_at": moment, self.options.created_at_attribute_name: moment}
 
-    async def end_family(self, family: str, reason: str, moment: datetime) -> None:
-        """Write the record that ends a family; a family that ended before stays as it is."""
+    async def end_family(self, family: str, reason: str, moment: datetime, until: datetime = NEVER_ENDED) -> Row:
+        """Write the record that ends a family, with at least the given expiry. If the family has already ended, its record stays as it is."""
         row = self.row(
             moment,
             jti=family_key(family),
             purpose=FAMILY,
-            expires_at=later(moment, self.options.longest_life),
+            expires_at=max(until, self.options.kept_until(moment)),
             revoked_at=moment,
             revocation_reason=reason,
         )
-        await self.write("revoke", [row])
+        (written,) = await self.write("revoke", [row])
+        return written
 
-    async def use_up(self, claims: Claims, reason: str, moment: datetime) -> Row | None:
-        """Revoke a token's record if it is live, or write one that is revoked; ``None`` if somebody else was first (P2)."""
+    async def use_up(
+        self, claims: Claims, reason: str, moment: datetime, action: str, extra_data: Mapping[str, Any] | None = None
+    ) -> Row | None:
+        """Revoke a token that is not revoked, or return ``None`` if another call was first: promise P2 (one winner).
+
+        action: the action name in the notification. extra_data: what its record keeps from now on, if given.
+        """
         row = self.row(
             moment,
             jti=claims.jti,
-            subject=claims.subject,
+            subject=claims.owner,
             purpose=claims.purpose,
             family=claims.family,
-            expires_at=claims.expires_at or later(moment, self.options.longest_life),
+            expires_at=claims.expires_at or self.options.kept_until(moment),
             revoked_at=moment,
             revocation_reason=reason,
+            extra_data=extra_data,
         )
-        plan = self._upsert("use up", using_up(), is_live())
+        name = "use up" if extra_data is None else "use up, and keep"
+        plan = self._upsert(name)
         result = await self.store.insert(plan, [row], {})
         _raise_first(result.failures)
-        return None if result.outcomes[0] is Outcome.SKIPPED else result.rows[0]
+        if result.outcomes[0] is Outcome.SKIPPED:
+            return None
+        kind = "create" if result.outcomes[0] is Outcome.INSERTED else "update"
+        await notify_rows(self.runtime, action, kind, result.rows)
+        return result.rows[0]
+
+    async def whole(self, jti: str) -> tuple[Row, ...]:
+        """Return the complete record of a key, if there is one."""
+        plan = self.runtime.plan(("tokens", "whole"), lambda: Select(Field("jti") == Param("jti")))
+        return tuple(await self.store.select(plan, {"jti": jti}))
 
     async def facts_of_session(self, jti: str) -> tuple[Row | None, Row]:
-        """Return the extra data of a record, and the user's own attributes that ``store_token`` takes, as far as given."""
+        """Return the extra data of a record, and those of the user's own attributes that ``store_token`` accepts and that have a value."""
         if not self.options.store_all_tokens:
             return None, {}
-        plan = self.runtime.plan(("tokens", "whole"), lambda: Select(Field("jti") == Param("jti")))
-        rows = await self.store.select(plan, {"jti": jti})
+        rows = await self.whole(jti)
         accept = getattr(self.runtime.info.actions[self.options.store_token_action_name], "accept", ())
         own = {name: value for row in rows for name, value in row.items() if name in accept and value is not None}
-        return own.pop("extra_data", None), own
+        return without_successor(own.pop("extra_data", None)), own
 
     async def without_ended(self, subject: str, records: Sequence[Any]) -> list[Any]:
-        """Leave out those stored tokens of a subject that a cut-off or the end of their family has ended."""
-        if not records:
-            return []
-        families = sorted({record.family for record in records if record.family is not None})
-        rows: list[dict[str, Row]] = []
-        for start in range(0, max(len(families), 1), _AT_ONCE):
-            keys = [cutoff_key(subject), *map(family_key, families[start : start + _AT_ONCE])]
-            rows += await self.views(keys, self.store.outside())
+        """Return the stored tokens of a subject without those that a log-out or the end of their family revokes."""
         made = self.options.created_at_attribute_name
-        return [
-            record
-            for record in records
-            if not any(
-                _by_cutoff(each, record.jti, subject, getattr(record, made), record.family) or _by_family(each, record.family)
-                for each in rows
-            )
-        ]
+        facts = [TokenFacts(each.jti, subject, getattr(each, made), each.family) for each in records]
+        ended = await self.ended(subject, facts)
+        return [record for record in records if record.jti not in ended]
 
-    async def standing_around(self, claims: Claims, outside: Outside) -> Standing | None:
-        """Return why a token is revoked besides its own record: by a cut-off, or with its family."""
-        keys = [
-            key
-            for key in (
-                None if claims.subject is None else cutoff_key(claims.subject),
-                None if claims.family is None else family_key(claims.family),
-            )
-            if key is not None
-        ]
-        for rows in await self.views(keys, outside) if keys else ():
-            by_cutoff = _by_cutoff(rows, claims.jti, claims.subject, claims.issued_at, claims.family)
-            standing = by_cutoff or _by_family(rows, claims.family)
-            if standing is not None:
-                return standing
-        return None
+    async def ended(self, subject: str, tokens: Sequence[TokenFacts]) -> set[str]:
+        """Return the jtis of those tokens of a subject that are revoked by a record other than their own in this transaction."""
+        if not tokens:
+            return set()
+        families = sorted({token.family for token in tokens if token.family is not None})
+        views: list[dict[str, Row]] = []
+        for start in range(0, max(len(families), 1), _AT_ONCE):
+            keys = keys_around(subject, families[start : start + _AT_ONCE])
+            views += await self.views(keys, self.store.outside())
+        ended = {token.jti for token in tokens if status_around(views, token) is not None}
+        return ended | await self._revoked_outside([token.jti for token in tokens])
 
-    async def take_grace(self, used: Row, moment: datetime) -> bool:
-        """Take the one repetition of a rotation; false where it was taken before.
+    async def _revoked_outside(self, jtis: Sequence[str]) -> set[str]:
+        """Return those of the tokens that other transactions have revoked, if the open transaction may read an earlier snapshot."""
+        outside = self.store.outside()
+        if outside is None:
+            return set()
+        found: dict[str, Row] = {}
+        with outside:
+            for start in range(0, len(jtis), _AT_ONCE):
+                found |= await self.facts(jtis[start : start + _AT_ONCE])
+        return {jti for jti, record in found.items() if record["revoked_at"] is not None}
 
-        By a record of its own: the reason of the used token's record stays what it is (P6).
-        """
-        row = self.row(moment, jti=grace_key(used["jti"]), purpose=GRACE, expires_at=used["expires_at"], revoked_at=moment)
-        return await self._insert_first(row) is not None
+    async def status_around(self, claims: Claims, outside: Outside) -> RevocationStatus | None:
+        """Return why a token is revoked apart from its own record: by a log-out, or with its family."""
+        facts = self.facts_of(claims)
+        keys = keys_around(facts.subject, (facts.family,))
+        return status_around(await self.views(keys, outside), facts) if keys else None
 
-    async def _insert_first(self, row: Row) -> Row | None:
-        """Insert a row; ``None`` where one with its key is there."""
+    async def insert_first(self, row: Row) -> Row | None:
+        """Insert a row. Return ``None`` if a row with its key exists."""
         plan = self.runtime.plan(("tokens", "insert first"), lambda: Insert(self.runtime.fields, OnConflict(("jti",), "skip")))
         result = await self.store.insert(plan, [row], {})
         _raise_first(result.failures)
         return result.rows[0] if result.rows else None
 
-    async def replace_cutoff(self, new: Row, there: Row | None) -> Row | None:
-        """Write a cut-off if the one that was read still stands as it was; ``None`` where it does not."""
+    async def replace_ending(self, new: Row, there: Row | None) -> Row | None:
+        """Write a cut-off or a generation if the stored one has not changed since it was read. Return ``None`` if it has changed."""
         if there is None:
-            return await self._insert_first(new)
+            return await self.insert_first(new)
         names = ("revoked_at", "revocation_reason", "extra_data", "updated_at")
         unchanged = (
             (Field("jti") == Param("jti")) & (Field("revoked_at") == Param("was")) & (Field("extra_data") == Param("kept"))
@@ -283,30 +336,35 @@ class Tokens:
         return new if updated.count else None
 
     async def write(self, guard: str, rows: Sequence[Row]) -> tuple[Row, ...]:
-        """Upsert complete rows under one of the guards, all in one transaction, and return them as they stand."""
-        assignments = {
-            "revoke": lambda: revoking(keep_expiry=False),
-            "revoke by jti": lambda: revoking(keep_expiry=True),
-            "store": lambda: storing(replace_extra=False),
-        }[guard]()
-        result = await self.store.insert(self._upsert(guard, assignments), list(rows), {})
+        """Upsert complete rows under one of the guards, all in one transaction, and return the stored rows."""
+        result = await self.store.insert(self._upsert(guard), list(rows), {})
         _raise_first(result.failures)
         return result.rows
 
 
 async def again(tokens: Tokens, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Run work that opens a transaction, again where the store gave it up in favour of another one.
+    """Run work that opens a transaction, and retry it if the store aborted it in favour of another one; nothing is written then.
 
-    Not inside a transaction of the caller's: that one would have to be run again as a whole. ``work`` has written
-    nothing when it is repeated.
+    Inside a transaction of the caller it is not retried, because that transaction must be run again as a whole.
     """
     for _ in range(_TRIES):
         try:
             return await work()
         except SerializationFailure:
-            if tokens.store.current_transaction() is not None or ambient_context().remaining(1.0) <= 0:
+            if _is_inside(tokens) or ((due := ambient_context().deadline) and due.expired):
                 raise
     return await work()
+
+
+def _is_inside(tokens: Tokens) -> bool:
+    """Return whether the caller has a transaction, also if the failure has ended it."""
+    return tokens.is_given_up() or tokens.store.current_transaction() is not None
+
+
+def without_successor(extra_data: Mapping[str, Any] | None) -> Row | None:
+    """Return extra data without what a rotation has added to them."""
+    own = {name: value for name, value in (extra_data or {}).items() if name != SUCCESSOR}
+    return own or None
 
 
 def _raise_first(failures: Sequence[Any]) -> None:
@@ -314,33 +372,15 @@ def _raise_first(failures: Sequence[Any]) -> None:
         raise failures[0].error
 
 
-def _by_cutoff(
-    rows: Mapping[str, Row], jti: str, subject: str | None, issued_at: datetime | None, family: str | None
-) -> Standing | None:
-    row = None if subject is None else rows.get(cutoff_key(subject))
-    if row is None or row["revoked_at"] is None:
-        return None
-    if issued_at is not None and issued_at >= row["revoked_at"]:
-        return None
-    kept: Mapping[str, str] = (row["extra_data"] or {}).get("keep", {})
-    for entry in (jti, family or jti):
-        since = datetime.fromisoformat(kept[entry]) if entry in kept else None
-        # A kept session lives unless an earlier cut-off, which did not keep it, had ended it already.
-        if since == NEVER_ENDED or (since is not None and issued_at is not None and issued_at >= since):
-            return None
-    return _standing("cut-off", row)
-
-
-def _by_family(rows: Mapping[str, Row], family: str | None) -> Standing | None:
-    row = None if family is None else rows.get(family_key(family))
-    return None if row is None or row["revoked_at"] is None else _standing("family", row)
-
-
 def tokens_of(resource: Any) -> Tokens:
-    """Return the working side of a token resource. Raises NotATokenResource for anything else."""
+    """Return the compiled statements and rules of a token resource. Raises NotATokenResource for anything else."""
+    runtime = getattr(resource, "__runtime__", None)
+    if isinstance(runtime, Runtime) and runtime.resource is resource and runtime.seal.is_done and "tokens" in runtime.kept:
+        kept: Tokens = runtime.kept["tokens"]  # in each check: two calls fewer than below
+        return kept
     try:
         runtime = runtime_of(resource)
-    except InvalidArgument:  # no resource at all, or an abstract one
+    except InvalidArgument:  # not a resource, or an abstract one
         name = getattr(resource, "__name__", type(resource).__name__)
         raise NotATokenResource(f"{name} is no token resource; add extensions=[TokenResource].") from None
     return runtime.keep("tokens", _compile, runtime)

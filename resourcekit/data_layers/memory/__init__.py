@@ -1,4 +1,4 @@
-"""Records in the memory of this process: the reference model of the port. It knows no other data layer."""
+"""Records in the memory of this process. This data layer is the reference model of the port."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Records in Redis or Valkey, one hash a record. It knows no other data layer."""
+"""Records in Redis or Valkey, one hash for each record."""
 
 from __future__ import annotations
 

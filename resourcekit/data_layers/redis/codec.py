@@ -1,39 +1,47 @@
-"""How a value is kept in a field of a hash, and in the member of a sorted set. It knows types, and no server.
+"""Storage of values in fields of a hash, and in members of a sorted set.
 
 ============= ==================================================================================
 kind          bytes
 ============= ==================================================================================
-int, datetime 20 digits that sort as the value does, in every locale: the 64-bit number plus 2**63
+int, datetime 20 digits that sort like the value in every locale: the 64-bit number plus 2**63
 timedelta     the same, in microseconds
 bool          ``0`` or ``1``
-float         shortest text that gives the same number back
-list, dict    canonical JSON (see ``json_text``)
-any other     its ISO or plain text in UTF-8; bytes as they are; an enum by its name
+float         the shortest text that gives the same number back
+list, dict    canonical JSON (module ``json_text``)
+any other     its ISO or plain text in UTF-8; bytes unchanged; an enum by its value
 ============= ==================================================================================
 
-``None`` is a field that is not there.
+``None`` is a missing field (class RowCodec).
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
 from resourcekit.data_layers.json_text import json_decoder, json_encoder
+from resourcekit.data_layers.rows.lacking import Lacking
 from resourcekit.data_layers.rows.values import Refused
 from resourcekit.data_layers.rows.writes import Keep
-from resourcekit.data_layers.unstorable import Unstorable
+from resourcekit.data_layers.unstorable import Unstorable, unfit_value
 from resourcekit.declarations.value_type import Kind, ValueType
 from resourcekit.errors import FieldFinding, Invalid
 from resourcekit.resource_info import ResourceInfo
+from resourcekit.signals import require_no_signal
 
-__all__ = ["Codec", "RowCodec", "StrictKeep", "codec_for", "sortable"]
+__all__ = ["NONES", "Codec", "RowCodec", "StrictKeep", "codec_for", "sortable"]
 
 Codec = tuple[Callable[[Any], bytes], Callable[[bytes], Any]]
-"""Both ways: from a value to its bytes, and back. Neither meets ``None``."""
+"""Two functions: from a value to its bytes, and back. Neither is called with ``None``."""
+
+NONES = b"~~"
+"""Field of a record's hash: the attributes that are ``None`` although their default is not. No index can have this name."""
+
+_Stored = tuple[str, bytes | None, Callable[[bytes], Any]]
+"""An attribute, its bytes, and their decoder."""
 
 _BIAS = 2**63
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
@@ -53,12 +61,17 @@ def _text_codec(write: Callable[[Any], str], read: Callable[[str], Any]) -> Code
     return lambda value: write(value).encode(), lambda given: read(given.decode())
 
 
+def _shortest(number: Any) -> bytes:
+    text = f"{number:f}"
+    return (text.rstrip("0").rstrip(".") if "." in text else text).encode()
+
+
 _CODECS: dict[Kind, Codec] = {
     Kind.STRING: (str.encode, bytes.decode),
     Kind.INTEGER: (_number, lambda given: int(given) - _BIAS),
     Kind.FLOAT: _text_codec(repr, float),
     Kind.BOOLEAN: (lambda value: b"1" if value else b"0", lambda given: given == b"1"),
-    Kind.DECIMAL: _text_codec(str, Decimal),
+    Kind.DECIMAL: _text_codec("{:f}".format, Decimal),
     Kind.DATETIME: (
         lambda value: _number((value - _EPOCH) // _MICROSECOND),
         lambda given: _EPOCH + dt.timedelta(microseconds=int(given) - _BIAS),
@@ -75,51 +88,112 @@ _CODECS: dict[Kind, Codec] = {
 
 
 def codec_for(type_: ValueType) -> Codec:
-    """Return both ways for values of a type."""
+    """Return encoder and decoder for values of a type."""
     if type_.kind in _JSON:
         encode, decode = json_encoder(type_), json_decoder(type_)
         return lambda value: encode(value).encode(), lambda given: decode(given.decode())
     if type_.kind is Kind.ENUM:
-        return lambda value: value.name.encode(), lambda given: type_.python[given.decode()]
+        return _enum_codec(type_)
     if type_.kind is Kind.LITERAL:
-        kinds = {str: Kind.STRING, int: Kind.INTEGER, bool: Kind.BOOLEAN}
-        return _CODECS[kinds[type_.python]]
+        assert type_.held is not None
+        to_bytes, from_bytes = _CODECS[type_.held.kind]
+        options = {option: option for option in type_.options}
+        return to_bytes, lambda given: options[from_bytes(given)]
     return _CODECS[type_.kind]
 
 
+def _enum_codec(type_: ValueType) -> Codec:
+    """Return encoder and decoder of the members of an enum, which are stored by their values."""
+    assert type_.held is not None  # the declaration was refused otherwise
+    to_bytes, _ = codec_for(type_.held)
+    members = {to_bytes(member.value): member for member in type_.options}
+    return lambda value: to_bytes(value.value), members.__getitem__
+
+
 def sortable(type_: ValueType) -> bool:
-    """Say whether the server may compare values of a type by comparing their bytes."""
+    """Return whether the server may compare values of a type by comparing their bytes."""
     return type_.kind in _SORTABLE
 
 
 class RowCodec:
-    """Both ways between a row and the fields of its hash."""
+    """Conversion between a row and the fields of its hash.
+
+    A missing field is ``None``, or belongs to an attribute that was declared after the record was stored. If these two differ,
+    because ``None`` is allowed and the default is another value, the field ``~~`` lists the attributes that are ``None``.
+    """
 
     def __init__(self, info: ResourceInfo) -> None:
         codecs = {name: codec_for(attribute.type) for name, attribute in info.attributes.items()}
         self.encoders = {name: codec[0] for name, codec in codecs.items()}
-        self._decoders = [(name, name.encode(), codec[1]) for name, codec in codecs.items()]
+        # Equal values have the same bytes in a key or an index, whatever their notation.
+        kinds = {name: attribute.type.kind for name, attribute in info.attributes.items()}
+        self.key_encoders = {name: _shortest if kinds[name] is Kind.DECIMAL else encode for name, encode in self.encoders.items()}
+        self._decoders = {name: (name.encode(), codec[1]) for name, codec in codecs.items()}
+        self._lacking = Lacking(info)
+        self._resource = info.name
+        self._key = tuple(name for name in info.primary_key if not info.attributes[name].sensitive)
+        self._stored_none = self._lacking.stored_none
+        self._plain_none = {name for name, attribute in info.attributes.items() if attribute.allow_none} - self._stored_none
 
     def encode(self, row: Mapping[str, Any]) -> list[bytes]:
-        """Return fields and values in turn."""
+        """Return fields and values, alternating."""
         words: list[bytes] = []
         for name, encode in self.encoders.items():
             if (value := row[name]) is not None:
                 words += (name.encode(), encode(value))
+        if self._stored_none:
+            words += (NONES, b",".join(name.encode() for name in self._stored_none if row[name] is None))
         return words
 
     def decode(self, kept: Mapping[bytes, bytes]) -> dict[str, Any]:
-        """Return the row."""
-        return {name: None if (given := kept.get(field)) is None else decode(given) for name, field, decode in self._decoders}
+        """Return the row.
+
+        Raise UnreadableValue for a value that does not fit its attribute's type, DataLayerError for one that is missing without default.
+        """
+        nones = kept.get(NONES)
+        return self._decoded(((name, kept.get(field), decode) for name, (field, decode) in self._decoders.items()), nones)
+
+    def fields(self, names: tuple[str, ...]) -> tuple[bytes, ...]:
+        """Return the fields to read for these attributes only."""
+        more = () if self._stored_none.isdisjoint(names) else (NONES,)
+        return (*(name.encode() for name in names), *more)
 
     def decode_some(self, names: tuple[str, ...], given: list[bytes | None]) -> dict[str, Any]:
-        """Return a row of these attributes only."""
-        decoders = {name: decode for name, _, decode in self._decoders}
-        return {name: None if value is None else decoders[name](value) for name, value in zip(names, given, strict=True)}
+        """Return a row of these attributes only. given: the values of ``fields``."""
+        nones = given[-1] if len(given) > len(names) else None
+        decoders = self._decoders
+        return self._decoded(((name, value, decoders[name][1]) for name, value in zip(names, given, strict=False)), nones)
+
+    def _decoded(self, values: Iterable[_Stored], nones: bytes | None) -> dict[str, Any]:
+        row: dict[str, Any] = {}
+        for name, value, decode in values:
+            if value is None:
+                row[name] = self._absent(name, nones)
+                continue
+            try:
+                row[name] = decode(value)
+            except Exception as error:  # its text may contain the value, so the other error is raised outside of this block
+                require_no_signal(error)
+                break
+        else:
+            return row
+        raise unfit_value(name, {each: row[each] for each in self._key if each in row}, self._resource)
+
+    def _absent(self, name: str, nones: bytes | None) -> Any:
+        if name in self._plain_none or (nones and name.encode() in nones.split(b",")):
+            return None
+        return self._lacking.value(name)
+
+    def lacking(self, name: str) -> bytes | None:
+        """Return the bytes of an attribute that a record lacks, empty for ``None``; ``None`` if they depend on the record."""
+        if name in self._stored_none:
+            return None
+        default = self._lacking.defaults.get(name)
+        return b"" if default is None else self.encoders[name](default)
 
 
 class StrictKeep(Keep):
-    """Keeps only what can be written as bytes too, so that nothing is refused in the middle of a commit."""
+    """Accepts only values that can be encoded as bytes, so that nothing is refused in the middle of a commit."""
 
     __slots__ = ("_encoders",)
 
@@ -128,7 +202,6 @@ class StrictKeep(Keep):
         self._encoders = {name: codec.encoders[name] for name, fact in info.attributes.items() if fact.type.kind in _JSON}
 
     def value(self, field: str, value: Any) -> Any:
-        """See Keep."""
         kept = super().value(field, value)
         if kept is not None and field in self._encoders:
             try:

@@ -1,4 +1,5 @@
-"""Turns what redis-py raises and what servers answer into errors of ours. No text of theirs leaves: it could hold a key."""
+"""Translates errors of redis-py and of servers into errors of resourcekit. Their text is dropped, because it may contain a
+key."""
 
 from __future__ import annotations
 
@@ -6,11 +7,11 @@ from redis import exceptions
 
 from resourcekit.errors import DataLayerError, OutcomeUnknown, Timeout, Unavailable
 
-__all__ = ["lost", "refused", "too_late", "unreachable"]
+__all__ = ["LATE", "lost", "not_primary", "refused", "too_late", "unreachable"]
 
 _CURES = {
     "OOM": "its memory is full; raise maxmemory, or let it sweep",
-    "READONLY": "it became a replica; ask the primary",
+    "READONLY": "it is a replica, whose answers may be from the past; ask the primary",
     "LOADING": "it is still loading its data",
     "MASTERDOWN": "its primary is gone",
     "CLUSTERDOWN": "its cluster is down",
@@ -23,9 +24,13 @@ _CURES = {
 }
 
 
+LATE = "the deadline passed before the server answered"
+"""Message of a Timeout."""
+
+
 def too_late() -> Timeout:
     """Return the error for a deadline that has passed."""
-    return Timeout("the deadline passed before the server answered")
+    return Timeout(LATE)
 
 
 def unreachable() -> Unavailable:
@@ -33,17 +38,22 @@ def unreachable() -> Unavailable:
     return Unavailable("the Redis server could not be reached")
 
 
+def not_primary() -> Unavailable:
+    """Return the error for a server that is a replica, whose answers may be stale."""
+    return Unavailable(f"the Redis server cannot serve: {_CURES['READONLY']}")
+
+
 def lost(*, late: bool, writes: bool) -> DataLayerError:
     """Return the error for an answer that did not come."""
     if writes:
-        return OutcomeUnknown("the write was sent and no answer came: it may stand or not")
+        return OutcomeUnknown("the write was sent and no answer came: it may be applied or not")
     return too_late() if late else unreachable()
 
 
 def refused(answer: Exception) -> DataLayerError:
-    """Return the error for an answer that says no; nothing was done."""
+    """Return the error for an error answer; nothing was done."""
     word = str(answer).partition(" ")[0].upper()
-    # redis-py takes the word away from the errors that it has classes for.
+    # redis-py removes the error code from errors that it has classes for.
     word = next((name for kind, name in _KINDS.items() if isinstance(answer, kind)), word)
     if word in _CURES:
         return Unavailable(f"the Redis server cannot serve: {_CURES[word]}")

@@ -1,14 +1,17 @@
-"""Names of everything that a resource keeps on the server. It knows facts of the resource, and no server.
+"""Names of all keys of a resource on the server.
 
 ============================= ======================================================================================
 ``{tag}prefix=KEY``           a record: a hash of its attributes, its version (``~``) and its index members (``~NAME``)
-``{tag}prefix!keys``          sorted set of all keys, in order: the layout that scans and sweeps walk through
-``{tag}prefix!by:NAME``       sorted set of an identity or index: its values, then the key
-``{tag}prefix!epoch``         the canary: without it the store was emptied, and nothing it says counts
-``{tag}prefix!commits``       counts the commits
+``{tag}prefix!keys``          sorted set of all keys in order; scans and sweeps follow it
+``{tag}prefix!by:NAME:FIELD`` sorted set of an identity or index over these fields: its values, then the key
+``{tag}prefix!commits``       changed by each commit
 ============================= ======================================================================================
 
-All of it has one hash tag, so a cluster keeps it in one slot, where one script can change several records.
+All names have the same hash tag, so a cluster keeps them in one slot, where one script can change several records. ``=`` and
+``!`` in a prefix are escaped, so no name of one prefix is a name of another one.
+
+The last member of each sorted set is the marker of the storage. A set that was lost has lost its marker, too. A record that was
+lost has left its key in the set of all keys. So every loss is detected.
 """
 
 from __future__ import annotations
@@ -24,35 +27,42 @@ from resourcekit.resource_info import ResourceInfo
 __all__ = ["INDEX", "VERSION", "Keyspace"]
 
 VERSION = b"~"
-"""Field of a record's hash: drawn anew by each write of it. No attribute can have this name."""
+"""Field of a record's hash with a random value that each write changes. No attribute can have this name."""
 
 INDEX = b"~"
-"""Begins the names of the fields that hold a record's index members."""
+"""Prefix of the fields that hold a record's index members."""
 
 _END = b"\0\0"
 
+_ESCAPED = {"%": "%25", "=": "%3D", "!": "%21"}
+
+_MEMBER, _MARKER = b"+", b"~"
+"""Prefix of the members of the set of all keys; prefix of the marker, which sorts after all members of any set."""
+
 
 def _part(value: bytes | None) -> bytes:
-    """Return a value such that no value's part is the beginning of another's."""
+    """Return an encoded value. No encoded value is a prefix of another one."""
     return (b"-" if value is None else b"+" + value.replace(b"\0", b"\0\xff")) + _END
 
 
 class Keyspace:
-    """The names."""
+    """The names of one resource's keys."""
 
     def __init__(self, info: ResourceInfo, tag: str, prefix: str, codec: RowCodec) -> None:
-        start = f"{{{tag}}}{prefix}".encode()
+        start = f"{{{tag}}}{''.join(_ESCAPED.get(letter, letter) for letter in prefix)}".encode()
         self.row_start = start + b"="
-        self.keys, self.epoch, self.commits = start + b"!keys", start + b"!epoch", start + b"!commits"
+        self.keys, self.commits = start + b"!keys", start + b"!commits"
         self.primary_key: Fields = tuple(info.primary_key)
-        self._encoders = codec.encoders
+        self._encoders = codec.key_encoders
         groups: dict[str, Identity | Index] = {**info.identities, **info.indexes}
         self.indexes: dict[str, Fields] = {name: group.fields for name, group in groups.items()}
-        self.sets: dict[str, bytes] = {name: start + b"!by:" + name.encode() for name in groups}
+        self.sets: dict[str, bytes] = {
+            name: start + f"!by:{name}:{','.join(fields)}".encode() for name, fields in self.indexes.items()
+        }
         self._set_of: dict[Fields, str] = {fields: name for name, fields in reversed(self.indexes.items())}
 
     def key_bytes(self, key: Key) -> bytes:
-        """Return a primary key as it stands in names and members."""
+        """Return a primary key in the form that names and members contain."""
         if len(self.primary_key) == 1:
             return self._encoders[self.primary_key[0]](key)
         assert isinstance(key, tuple)
@@ -62,18 +72,26 @@ class Keyspace:
         """Return the name of a record's hash."""
         return self.row_start + self.key_bytes(key)
 
+    def member(self, key_bytes: bytes) -> bytes:
+        """Return the member for a key in the set of all keys."""
+        return _MEMBER + key_bytes
+
+    def marker(self, epoch: bytes) -> bytes:
+        """Return the marker, a member of each set that distinguishes the storage from one that was created again."""
+        return _MARKER + epoch
+
     def values_bytes(self, fields: Fields, values: Values) -> bytes:
-        """Return what all members of an index with these values begin with."""
+        """Return the common prefix of all index members with these values."""
         encoders = self._encoders
         return b"".join(
             _part(None if value is None else encoders[field](value)) for field, value in zip(fields, values, strict=True)
         )
 
     def index_of(self, fields: Fields) -> bytes:
-        """Return the sorted set of an identity or index over these fields."""
+        """Return the name of the sorted set of an identity or index over these fields."""
         return self.sets[self._set_of[fields]]
 
     def members(self, row: Mapping[str, Any], key: bytes) -> Iterator[tuple[str, bytes]]:
-        """Yield name and member of each index that holds a row."""
+        """Yield name and member for each index that contains a row."""
         for name, fields in self.indexes.items():
             yield name, self.values_bytes(fields, tuple(row[field] for field in fields)) + key

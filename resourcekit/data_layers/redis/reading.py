@@ -1,168 +1,219 @@
-"""Fetches records from the server: one by key, those a view lacks, or all, page by page. It decides nothing about them."""
+"""Fetches records from the server: one by key, those that a snapshot lacks, or all of them, page by page."""
 
 from __future__ import annotations
 
+import itertools
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from operator import itemgetter
 from typing import Any
 
-from redis import exceptions
-
 from resourcekit.data_layers.base import Params, Row
 from resourcekit.data_layers.redis.failures import refused
-from resourcekit.data_layers.redis.scripts import READ, Words
-from resourcekit.data_layers.redis.server import Server
-from resourcekit.data_layers.redis.view import Plot, Range, View
-from resourcekit.data_layers.rows.plan import RowPlan, Wanted, check
+from resourcekit.data_layers.redis.scripts import CREATE, POINT, READ, Words
+from resourcekit.data_layers.redis.server import Command, Server
+from resourcekit.data_layers.redis.snapshot import KeyLayout, Range, Snapshot
+from resourcekit.data_layers.rows.parameters import check
+from resourcekit.data_layers.rows.plan import RowPlan, Wanted
 from resourcekit.errors import Unavailable
 
 __all__ = ["Reader", "as_mapping"]
 
 _PAGE = 500
-"""Records that one script reads: some milliseconds of the server's time."""
+"""Records that one script reads; this takes some milliseconds of the server's time."""
 
 _ALL = -1
 
+_NO_RECORD, _NO_MARKER = 0, 1
+_LOST = b"lost"
+"""Answers of POINT and READ."""
+
 
 class Reader:
-    """Reads the records of one resource."""
+    """Reads the records of one resource. forgets: reads of many records skip those that were lost."""
 
-    def __init__(self, server: Server, tag: str, plot: Plot) -> None:
-        self._server, self._tag, self._plot = server, tag, plot
-        self._epoch: bytes | None = None
-        self._all_fields = tuple(plot.info.attributes)
-        self._words: dict[tuple[str, ...], tuple[bytes, ...]] = {}  # no more than there are plans
-        self._key_of = itemgetter(*plot.info.primary_key)
+    def __init__(self, server: Server, tag: str, layout: KeyLayout) -> None:
+        self._server, self._tag, self._layout = server, tag, layout
+        self._marker: bytes | None = None
+        self.forgets = "maxmemory-policy" in server.accepted
+        self._all_fields = tuple(layout.info.attributes)
+        self._words: dict[tuple[str, ...], tuple[bytes, ...]] = {}  # at most one entry for each plan
+        self._key_of = itemgetter(*layout.info.primary_key)
 
-    # The canary
+    # The marker
 
-    async def ask_epoch(self) -> bytes | None:
-        """Return what the server says of the canary."""
-        (answer,) = await self._server.ask(self._tag, [(b"GET", self._plot.names.epoch)])
-        if isinstance(answer, Exception):
-            raise refused(answer)
-        return answer  # type: ignore[no-any-return]  # redis-py's answers are untyped
+    async def ask_marker(self) -> bytes | None:
+        """Return the marker that the server has; ``None`` if it has none."""
+        keys = self._layout.names.keys
+        words: Sequence[Command] = [(b"PERSIST", keys), (b"ZREVRANGEBYLEX", keys, b"+", b"[~", b"LIMIT", 0, 1)]
+        answers = await self._server.ask(self._tag, words)
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise refused(answer)
+        return answers[1][0] if answers[1] else None
 
-    async def epoch(self) -> bytes:
-        """Return the canary. Raises Unavailable where it is not there."""
-        if self._epoch is None:
-            self._know(await self.ask_epoch())
-        assert self._epoch is not None
-        return self._epoch
+    async def present_marker(self) -> bytes:
+        """Return the marker that the server has now, even if this process began with another one.
 
-    def _know(self, epoch: bytes | None) -> None:
-        if epoch is None:
-            msg = f"the storage of {self._plot.info.name} is missing; call create_storage()"
+        Raise Unavailable if it has none.
+        """
+        marker = await self.ask_marker()
+        if marker is None:
+            raise self._missing()
+        return marker
+
+    async def marker(self) -> bytes:
+        """Return the marker. Raise Unavailable if it is missing."""
+        if self._marker is None:
+            self._know(await self.ask_marker())
+        assert self._marker is not None
+        return self._marker
+
+    def _know(self, marker: bytes | None) -> None:
+        if not marker:
+            raise self._missing()
+        if self._marker is None:
+            self._marker = marker
+        if marker != self._marker:
+            msg = f"the storage of {self._layout.info.name} was emptied and made anew while this process used it"
             raise Unavailable(msg)
-        if self._epoch is None:
-            self._epoch = epoch
-        if epoch != self._epoch:
-            msg = f"the storage of {self._plot.info.name} was emptied and made anew while this process used it"
-            raise Unavailable(msg)
 
-    async def create_epoch(self) -> None:
-        """Set the canary where there is none."""
-        name = self._plot.names.epoch
-        _, epoch = await self._server.ask(
-            self._tag, [(b"SET", name, secrets.token_hex(8).encode(), b"NX"), (b"GET", name)], writes=True
+    def _missing(self) -> Unavailable:
+        return Unavailable(f"the storage of {self._layout.info.name} is missing; call create_storage()")
+
+    def _lost(self) -> Unavailable:
+        return Unavailable(
+            f"the server lost records of {self._layout.info.name} that it had acknowledged: it evicted them, or their keys were"
+            " deleted; restore it from a backup, or see RK163 in the list of errors"
         )
-        if isinstance(epoch, Exception):
-            raise refused(epoch)
-        self._epoch = epoch
+
+    async def create(self) -> bytes:
+        """Set the marker if there is none, and return it."""
+        names = self._layout.names
+        others = [names.commits, *names.sets.values()]
+        words: Words = [names.marker(secrets.token_hex(8).encode()), int(self.forgets), len(others), *others]
+        (marker,) = await self._server.script(self._tag, CREATE, names.keys, words, writes=True)
+        if not marker:
+            raise self._lost()
+        self._marker = marker
+        return marker  # type: ignore[no-any-return]  # redis-py's answers are untyped
 
     # Records
 
     async def point(self, plan: RowPlan, params: Params, fields: tuple[str, ...] | None) -> Row | None:
-        """Return the one record with a key, or these attributes of it."""
+        """Return the record with a key, or these attributes of it; ``None`` if there is no such record."""
         assert plan.point is not None
         key = params[plan.point]
         check(key)
         names = self._all_fields if fields is None else fields
-        row = _encoded(self._plot.names.row, key)
-        if row is None:
+        key_bytes = _encoded(self._layout.names.key_bytes, key)
+        if key_bytes is None:
             return None
         words = self._words.get(names)
         if words is None:
-            words = self._words[names] = tuple(name.encode() for name in (*names, self._plot.names.primary_key[0]))
-        epoch, given = await self._server.ask(self._tag, [(b"GET", self._plot.names.epoch), (b"HMGET", row, *words)])
-        for answer in (epoch, given):
-            if isinstance(answer, exceptions.RedisError):
-                raise refused(answer)
-        self._know(epoch)
-        return None if given[-1] is None else self._plot.codec.decode_some(names, given[:-1])
+            words = self._words[names] = (*self._layout.codec.fields(names), self._layout.names.primary_key[0].encode())
+        keyspace, marker = self._layout.names, self._marker or await self.marker()
+        keys = (keyspace.keys, keyspace.row_start + key_bytes)
+        (answer,) = await self._server.script(self._tag, POINT, keys, (marker, keyspace.member(key_bytes), *words), writes=False)
+        if answer == _NO_RECORD:
+            return None
+        if answer == _NO_MARKER:
+            self._know(await self.ask_marker())
+        if not isinstance(answer, list):
+            raise self._lost()
+        return self._layout.codec.decode_some(names, answer[:-1])
 
-    async def fetch(self, view: View, wanted: Wanted) -> None:
-        """Give a view what it lacks of these."""
-        lacking = view.unknown(wanted)
+    async def fetch(self, snapshot: Snapshot, wanted: Wanted) -> None:
+        """Fetch the wanted rows that a snapshot lacks."""
+        lacking = snapshot.unknown(wanted)
         if lacking.everything:
-            await self._fetch_all(view)
+            await self._fetch_all(snapshot)
         elif lacking.keys or lacking.equal:
-            await self._fetch_some(view, lacking)
+            await self._fetch_some(snapshot, lacking)
 
-    async def _fetch_some(self, view: View, wanted: Wanted) -> None:
-        names = self._plot.names
-        keys = [(key, name) for key in wanted.keys if (name := _encoded(names.row, key)) is not None]
+    async def _fetch_some(self, snapshot: Snapshot, wanted: Wanted) -> None:
+        names, marker = self._layout.names, await self.marker()
+        keys = [(key, name) for key in wanted.keys if (name := _encoded(names.key_bytes, key)) is not None]
         pairs = [(pair, low) for pair in wanted.equal if (low := _encoded(names.values_bytes, *pair)) is not None]
         bounds = [(names.index_of(fields), b"[" + low, b"(" + low[:-1] + b"\x01") for (fields, _), low in pairs]
-        words: Words = [names.commits, len(keys), *(name for _, name in keys), len(bounds)]
-        for bound, (_, low) in zip(bounds, pairs, strict=True):
-            words = [*words, *bound, _ALL, len(low), names.row_start]
+        ranges: list[Words] = [
+            (group, marker, *bound, _ALL, len(low)) for (group, *bound), (_, low) in zip(bounds, pairs, strict=True)
+        ]
+        words: Words = [names.row_start, names.commits, len(keys), *(name for _, name in keys), len(bounds)]
+        words = [*words, *itertools.chain.from_iterable(ranges)]  # once: one list for each range would be quadratic
         answer = await self._read(words)
         for (key, _), kept in zip(keys, answer, strict=False):
-            view.learn(key, as_mapping(kept))
+            snapshot.learn(key, self._fields(kept))
         for (group, low, high), found in zip(bounds, answer[len(keys) :], strict=True):
-            view.ranges.append(Range(group, low, high, tuple(found[::2])))
-            for kept in map(as_mapping, found[1::2]):
-                if kept:
-                    view.learn(view.key_of(kept), kept)
-        view.draft.keys.update(wanted.keys)
-        view.draft.equal.update(wanted.equal)
+            if found == _LOST:
+                msg = f"an index of {self._layout.info.name} is missing on the server; call create_storage()"
+                raise Unavailable(msg)
+            snapshot.ranges.append(Range(group, low, high, tuple(found[::2])))
+            for kept in self._rows(found):
+                snapshot.learn(snapshot.key_of(kept), kept)
+        snapshot.draft.keys.update(wanted.keys)
+        snapshot.draft.equal.update(wanted.equal)
 
-    async def _fetch_all(self, view: View) -> None:
-        async for found in self._pages(view):
+    def _fields(self, kept: Any) -> dict[bytes, bytes]:
+        if kept == _LOST:
+            raise self._lost()
+        return as_mapping(kept)
+
+    def _rows(self, found: list[Any]) -> Iterator[dict[bytes, bytes]]:
+        """Yield the records of a range. A member has none if a program without this index removed its record."""
+        for kept in found[1::2]:
+            if kept and not (kept == _LOST and self.forgets):
+                yield self._fields(kept)
+
+    async def _fetch_all(self, snapshot: Snapshot) -> None:
+        async for found in self._pages(snapshot):
             for kept in found:
-                view.learn(view.key_of(kept), kept)
-        view.draft.everything = True
+                snapshot.learn(snapshot.key_of(kept), kept)
+        snapshot.draft.everything = True
 
     async def keys_after(self, low: bytes, most: int) -> tuple[bytes, list[Any]]:
-        """Return the last key after a place, empty where there is none, and the keys up to it."""
-        names = self._plot.names
-        (found,) = await self._read([names.commits, 0, 1, names.keys, low, b"+", most, 0, names.row_start])
-        rows = [self._plot.codec.decode(kept) for kept in map(as_mapping, found[1::2]) if kept]
-        return found[-2] if found else b"", [self._key_of(row) for row in rows]
+        """Return the last key after a position, empty if there is none, and the keys up to it."""
+        last, found = await self.page_after(low, most)
+        return last, [self._key_of(self._layout.codec.decode(kept)) for kept in found]
+
+    async def page_after(self, low: bytes, most: int = _PAGE) -> tuple[bytes, list[dict[bytes, bytes]]]:
+        """Return the last key after a position, empty if there is none, and the hashes up to it."""
+        found = (await self._read(self._page(low, most)))[0]
+        return found[-2] if found else b"", list(self._rows(found))
 
     async def pages(self) -> AsyncIterator[Sequence[Row]]:
-        """Yield all records in the order of their keys, page by page."""
+        """Yield all records in key order, page by page."""
         async for page in self._pages(None):
-            yield [self._plot.codec.decode(kept) for kept in page]
+            yield [self._layout.codec.decode(kept) for kept in page]
 
-    async def _pages(self, view: View | None) -> AsyncIterator[Iterator[dict[bytes, bytes]]]:
-        names = self._plot.names
+    async def _pages(self, snapshot: Snapshot | None) -> AsyncIterator[Iterator[dict[bytes, bytes]]]:
         low = b"-"
         while True:
-            words: Words = [names.commits, 0, 1, names.keys, low, b"+", _PAGE, 0, names.row_start]
-            answer, counter = await self._read_counted(words)
-            if view is not None and view.counter is None:
-                view.counter = counter or b""
-            found = answer[0]
-            yield (as_mapping(kept) for kept in found[1::2] if kept)
+            (found,), counter = await self._read_counted(self._page(low, _PAGE))
+            if snapshot is not None and snapshot.counter is None:
+                snapshot.counter = counter
+            yield self._rows(found)
             if len(found) < 2 * _PAGE:
                 return
             low = b"(" + found[-2]
+
+    def _page(self, low: bytes, most: int) -> Words:
+        """Return the words that read records in key order."""
+        names = self._layout.names
+        return [names.row_start, names.commits, 0, 1, names.keys, b"", low, b"(~", most, 1]
 
     async def _read(self, words: Words) -> list[Any]:
         answer, _ = await self._read_counted(words)
         return answer
 
-    async def _read_counted(self, words: Words) -> tuple[list[Any], bytes | None]:
-        (answer,) = await self._server.script(self._tag, READ, self._plot.names.epoch, words, writes=False)
+    async def _read_counted(self, words: Words) -> tuple[list[Any], bytes]:
+        (answer,) = await self._server.script(self._tag, READ, self._layout.names.keys, words, writes=False)
         self._know(answer[0])
         return answer[2:], answer[1]
 
 
 def _encoded(encode: Callable[..., bytes], *values: Any) -> bytes | None:
-    """Return the bytes of a key or of values; ``None`` where they are of another type, and so equal nothing stored."""
+    """Return the bytes of a key or of values; ``None`` if they have another type, so that no stored value equals them."""
     try:
         return encode(*values)
     except (TypeError, AttributeError, ValueError):
@@ -170,5 +221,5 @@ def _encoded(encode: Callable[..., bytes], *values: Any) -> bytes | None:
 
 
 def as_mapping(flat: list[bytes]) -> dict[bytes, bytes]:
-    """Return fields and values, given in turn, as a dict."""
+    """Return alternating fields and values as a dict."""
     return dict(zip(flat[::2], flat[1::2], strict=True))

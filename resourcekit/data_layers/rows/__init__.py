@@ -1,4 +1,4 @@
-"""What operations mean, in Python: rows, drafts of them, and plans that read and write drafts. It knows no store.
+"""Operations on rows in Python: drafts of rows, and plans that read and write drafts.
 
-Memory keeps such rows, Redis fetches them; what an upsert or an order means is the same code for both.
+Memory stores such rows, Redis fetches them. Both share this code, so an upsert or a sort order means the same in both.
 """

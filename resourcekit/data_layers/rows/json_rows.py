@@ -1,4 +1,4 @@
-"""Rows as JSON objects, one text each, and what can be kept that way. It knows types and facts, and no store."""
+"""Rows as JSON objects, for stores that keep each row as a line of text."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from resourcekit.data_layers.base import Row
 from resourcekit.data_layers.json_text import from_plain_json, json_encoder
+from resourcekit.data_layers.rows.lacking import Lacking
 from resourcekit.data_layers.rows.writes import Keep
 from resourcekit.data_layers.unstorable import Unstorable
 from resourcekit.declarations.value_type import Kind
@@ -19,36 +20,54 @@ _FREE = frozenset({Kind.LIST, Kind.MAP, Kind.ANY})
 
 
 class JSONRows:
-    """Both ways between a row and its JSON text, one line without a line break. ``None`` is a field that is left out."""
+    """Conversion between a row and its JSON text, which has no line break. A field with ``None`` is omitted.
+
+    A record from before an attribute was declared lacks its field, too, and gets the attribute's static default. If that default
+    is not ``None``, a ``None`` is written as ``null``.
+    """
 
     def __init__(self, info: ResourceInfo) -> None:
         types = {name: attribute.type for name, attribute in info.attributes.items()}
+        self._lacking = Lacking(info)
         self._encoders = {name: json_encoder(type_) for name, type_ in types.items()}
         self._decoders = {name: from_plain_json(type_) for name, type_ in types.items()}
 
     def encode(self, row: Row) -> str:
-        """Return the text of a row that ``JSONKeep`` has passed."""
+        """Return the text of a row that ``JSONKeep`` has accepted."""
         values = ((name, row[name]) for name in self._encoders)
-        parts = (f"{json.dumps(name)}: {self._encoders[name](value)}" for name, value in values if value is not None)
+        stored_none = self._lacking.stored_none
+        parts = (
+            f"{json.dumps(name)}: {'null' if value is None else self._encoders[name](value)}"
+            for name, value in values
+            if value is not None or name in stored_none
+        )
         return f"{{{', '.join(parts)}}}"
 
     def decode(self, text: str) -> Row:
-        """Return the row. Raises ValueError where the text is no such row."""
+        """Return the row. Raise ValueError if the text is not such a row."""
         given = json.loads(text)
         if not isinstance(given, dict):
             msg = "is no JSON object"
             raise ValueError(msg)  # noqa: TRY004  # the text is wrong, not its type
-        try:
-            return {
-                name: None if (value := given.get(name)) is None else decode(value) for name, decode in self._decoders.items()
-            }
-        except (TypeError, LookupError, ArithmeticError):
-            msg = "holds a value that is not of its attribute's type"
-            raise ValueError(msg) from None
+        row: Row = {}
+        wrong = ""
+        for name, decode in self._decoders.items():
+            try:
+                if name in given:
+                    row[name] = None if (value := given[name]) is None else decode(value)
+                else:
+                    row[name] = self._lacking.value(name)
+            except (TypeError, ValueError, LookupError, ArithmeticError, AttributeError):
+                wrong = name  # raised below: the decoder's error may contain the value
+                break
+        if wrong:
+            msg = f"holds a value of {wrong} that is not of its attribute's type"
+            raise ValueError(msg)
+        return row
 
 
 class JSONKeep(Keep):
-    """Keeps only what JSON can hold too, so that nothing is refused in the middle of a commit."""
+    """Accepts only values that JSON can represent, so that nothing is refused in the middle of a commit."""
 
     __slots__ = ("_free",)
 
@@ -58,7 +77,6 @@ class JSONKeep(Keep):
         self._free = {name: json_encoder(type_) for name, type_ in kinds.items()}
 
     def value(self, field: str, value: Any) -> Any:
-        """See Keep."""
         kept = super().value(field, value)
         if kept is not None and field in self._free:
             try:

@@ -1,11 +1,12 @@
-"""Operations compiled for rows in Python: which rows may match, which do, and in which order. It knows facts and tables."""
+"""Plans for rows in Python: candidate rows, matching rows and their order.
+
+A maintainer opens it to change which conditions use a key or an index.
+"""
 
 from __future__ import annotations
 
-import enum
-import functools
 import itertools
-import operator
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any
 
@@ -13,66 +14,36 @@ import attrs
 
 from resourcekit.data_layers.base import Aggregate, Operation, Plan, Row, Select
 from resourcekit.data_layers.by_key import by_key
+from resourcekit.data_layers.rows.groups import Grouping
+from resourcekit.data_layers.rows.parameters import beside_json, check, moment, parameters, pinned
 from resourcekit.data_layers.rows.table import Draft, Fields, Key, Table, Values
-from resourcekit.data_layers.rows.values import Refused, check_parameter, copied, must_copy
-from resourcekit.errors import Invalid
-from resourcekit.flow.clock import utc_now
-from resourcekit.flow.evaluation import Evaluator, compile_expression
-from resourcekit.flow.expression import And, Compare, Expression, Field, In, Now, Or, Param, Sort, Value
-from resourcekit.flow.rewriting import children, fields_of, rebuild
+from resourcekit.data_layers.rows.values import copied, must_copy
+from resourcekit.expressions.aggregates import rank
+from resourcekit.expressions.evaluation import Evaluator, compile_expression
+from resourcekit.expressions.nodes import And, Compare, Expression, Field, In, Or, Param, Sort, Value
+from resourcekit.expressions.related import Related
+from resourcekit.expressions.rewriting import children, fields_of
 from resourcekit.resource_info import ResourceInfo
 
-__all__ = ["Params", "RowPlan", "Wanted", "check", "compile_value", "copier", "figure", "moment", "parameters"]
+__all__ = ["Params", "RowPlan", "Wanted", "check", "compile_value", "copier", "is_related", "moment", "parameters"]
 
 Params = Mapping[str, Any]
 Read = Callable[[Params], Any]
 Copy = Callable[[Row], Row]
 
-_NOW = "now()"  # no parameter of the engine's has such a name
-
 
 def compile_value(expression: Expression) -> Evaluator:
-    """Compile an expression whose ``now()`` is one moment for the whole statement; see ``moment``."""
-    return compile_expression(_pinned(expression))
+    """Compile an expression. Its ``now()`` is one time for the whole statement, which ``moment`` adds to the parameters."""
+    return compile_expression(pinned(expression))
 
 
-def _pinned(node: Expression) -> Expression:
-    if isinstance(node, Now):
-        return Param(_NOW)
-    if isinstance(node, In) and isinstance(node.options, Value) and isinstance(node.options.value, tuple):
-        options = tuple(_pinned(option) if isinstance(option, Expression) else option for option in node.options.value)
-        return In(_pinned(node.operand), Value(options))
-    parts = children(node)
-    return rebuild(node, tuple(_pinned(part) for part in parts)) if parts else node
-
-
-def moment(params: Params) -> dict[str, Any]:
-    """Return the parameters of one run, with the moment at which it runs."""
-    return {**params, _NOW: utc_now()}
-
-
-def parameters(*nodes: Expression | None) -> frozenset[str]:
-    """Return the names of all parameters in some expressions."""
-    own = frozenset(node.name for node in nodes if isinstance(node, Param))
-    return own.union(*(parameters(*children(node)) for node in nodes if node is not None), *map(_option_names, nodes))
-
-
-def _option_names(node: Expression | None) -> frozenset[str]:
-    if isinstance(node, In) and isinstance(node.options, Value) and isinstance(node.options.value, tuple):
-        return parameters(*(option for option in node.options.value if isinstance(option, Expression)))
-    return frozenset()
-
-
-def check(value: object) -> None:
-    """Raise Invalid where no store can compare with a value (NUL, half a surrogate pair, naive datetime, over 64 bits)."""
-    try:
-        check_parameter(value)
-    except Refused as refused:
-        raise Invalid(f"a value to compare with {refused}") from None
+def is_related(node: Expression | None) -> bool:
+    """Return whether an expression reads rows of another store, or other rows of its own."""
+    return node is not None and (isinstance(node, Related) or any(map(is_related, children(node))))
 
 
 def copier(info: ResourceInfo, fields: Fields | None) -> Copy:
-    """Return the function that copies a row for its receiver, with these fields only (``None``: all)."""
+    """Return a function that copies a row for its receiver, with these fields only (``None``: all)."""
     names = tuple(info.attributes) if fields is None else fields
     changeable = frozenset(name for name in names if must_copy(info.attributes[name].type))
     if changeable:
@@ -84,7 +55,7 @@ def copier(info: ResourceInfo, fields: Fields | None) -> Copy:
 
 @attrs.frozen
 class _Equal:
-    """Rows whose fields hold given values: a key, an identity or an index."""
+    """Rows whose fields have given values: a key, an identity or an index."""
 
     fields: Fields
     values: tuple[Read, ...]
@@ -98,7 +69,7 @@ class _Among:
 
 
 _Access = tuple[_Equal | _Among, ...]
-"""Where rows that match can be, taken together; ``None`` stands for "anywhere"."""
+"""The union of the places of matching rows; ``None`` in its stead means that they can be anywhere."""
 
 
 def _reader(node: Expression) -> Read | None:
@@ -141,7 +112,7 @@ def _options(parts: tuple[Expression, ...], primary_key: Fields) -> Read | None:
 
 @attrs.frozen
 class _Guide:
-    """Finds the shortest way to the rows of a condition."""
+    """Finds the shortest access path to the rows of a condition."""
 
     info: ResourceInfo
     table: Table
@@ -175,14 +146,9 @@ class _Guide:
         return next((fields for fields in candidates if all(field in equal for field in fields)), None)
 
 
-def _sort_value(value: Any) -> tuple[bool, Any]:
-    # An enum's members are ordered as their values are.
-    return value is not None, value.value if isinstance(value, enum.Enum) else value
-
-
 @attrs.frozen
 class Wanted:
-    """Rows that an operation asks for: by key, by the values of an identity or index, or all there are."""
+    """Rows that an operation reads: by key, by values of an identity or index, or all rows."""
 
     keys: tuple[Key, ...] = ()
     equal: tuple[tuple[Fields, Values], ...] = ()
@@ -190,10 +156,12 @@ class Wanted:
 
 
 class RowPlan(Plan):
-    """An operation on rows that match.
+    """An operation on the rows that match a condition.
 
-    point: the parameter that holds the whole primary key, where the condition asks for exactly one; else ``None``.
-    rest: what the condition asks besides the key; ``None`` for nothing. reads: the attributes that it asks this of.
+    point: the parameter with the primary key, if the condition selects exactly one key; else ``None``.
+    is_related: an expression of the operation reads rows besides those of its condition.
+    rest: the condition besides the key; ``None`` if there is none.
+    reads: the attributes that ``rest`` uses.
     matches: the whole condition.
     """
 
@@ -202,9 +170,12 @@ class RowPlan(Plan):
         "_compared",
         "_first",
         "_is_fixed",
+        "_json",
         "_most",
         "_order",
+        "computed",
         "copy",
+        "is_related",
         "matches",
         "point",
         "reads",
@@ -217,6 +188,12 @@ class RowPlan(Plan):
         self.table = table
         self.matches = None if condition is None else compile_value(condition)
         self._compared = tuple(sorted(parameters(condition)))
+        computed: Mapping[str, Expression] = getattr(operation, "computed", {})
+        self.computed = {name: compile_value(each) for name, each in computed.items()}
+        assigned: Mapping[str, Expression] = getattr(operation, "assignments", {})
+        keys = (key.by for key in getattr(operation, "order", ()))
+        self.is_related = any(map(is_related, (condition, *computed.values(), *assigned.values(), *keys)))
+        self._json = beside_json(condition, info)
         self._access = _Guide(info, table).access(condition)
         order: tuple[Sort, ...] = ()
         fields: Fields | None = None
@@ -226,18 +203,20 @@ class RowPlan(Plan):
         self.rest: Evaluator | None = None
         self.reads: Fields = ()
         self._is_fixed = True
-        if isinstance(operation, Select):
-            order, fields = operation.order, operation.fields
+        if isinstance(operation, Aggregate) and operation.kind == "exists":
+            self._find_point(condition)
+        elif isinstance(operation, (Select, Aggregate)):
+            order, fields = operation.order, getattr(operation, "fields", None)
             self._first = None if operation.offset is None else compile_expression(operation.offset)
             self._most = None if operation.limit is None else compile_expression(operation.limit)
-            if self._first is None and self._most is None:
+            if self._first is None and self._most is None and isinstance(operation, Select) and operation.figures is None:
                 self._find_point(condition)
-        elif isinstance(operation, Aggregate) and operation.kind == "exists":
-            self._find_point(condition)
         self._order = tuple((compile_value(sort.by), sort.descending) for sort in reversed(order))
-        self.copy = copier(info, fields)
+        self.copy = dict.copy if getattr(operation, "figures", None) is not None else copier(info, fields)
 
     def _find_point(self, condition: Expression | None) -> None:
+        if self.is_related or self.computed:
+            return
         asked = by_key(condition, self.table.primary_key)
         if asked is not None and len(asked.params) == 1:
             (self.point,) = asked.params
@@ -245,7 +224,7 @@ class RowPlan(Plan):
                 self.rest, self.reads, self._is_fixed = compile_value(asked.rest), tuple(fields_of(asked.rest)), asked.is_fixed
 
     def passes(self, row: Row, params: Params) -> bool:
-        """Say whether the rest of the condition holds of the row with the key that was asked for."""
+        """Return whether the row with the selected key meets the rest of the condition."""
         if self.rest is None:
             return True
         if self._is_fixed:
@@ -254,19 +233,33 @@ class RowPlan(Plan):
         return bool(self.rest(row, moment(params), row))
 
     def check(self, params: Params) -> None:
-        """Raise Invalid where the condition compares with a value that no store can compare with."""
+        """Raise Invalid if the condition compares with a value that no store can compare with."""
         for name in self._compared:
-            check(params[name])
+            check(params[name], is_json=name in self._json)
 
     def rows(self, draft: Draft, params: Params) -> Iterator[Row]:
-        """Yield the rows of a draft that match; ``params`` come from ``moment``. Their places are looked up at once."""
+        """Yield the matching rows of a draft. ``params`` come from ``moment``.
+
+        The candidates are looked up before this returns.
+        """
         self.check(params)
-        found = draft.scan(self.matches, params) if self._access is None else list(self._candidates(draft, params))
+        if self._access is None:
+            # Whether a row matches may depend on rows of other tables, so each row counts as read.
+            found = draft.scan(None if self.is_related else self.matches, params)
+        else:
+            found = list(self._candidates(draft, params))
         matches = self.matches
         return iter(found) if matches is None else (row for row in found if matches(row, params, row))
 
+    def given(self, row: Row, params: Params) -> Row:
+        """Return a row for its receiver, with the computed values of the operation. ``params`` come from ``moment``."""
+        copy = self.copy(row)
+        for name, compute in self.computed.items():
+            copy[name] = compute(row, params, row)
+        return copy
+
     def wanted(self, params: Params) -> Wanted:
-        """Return the rows that ``rows`` will look at, for a store that has to fetch them first."""
+        """Return the rows that ``rows`` will read, for a store that has to fetch them first."""
         self.check(params)
         if self._access is None:
             return Wanted(everything=True)
@@ -288,7 +281,7 @@ class RowPlan(Plan):
         return Wanted(tuple(keys), tuple(equal))
 
     def remove(self, draft: Draft, params: Params) -> list[Row]:
-        """Remove the rows that match from a draft, and return them as they are kept."""
+        """Remove the matching rows from a draft, and return them as they are stored."""
         found = list(self.rows(draft, params))
         for row in found:
             draft.put(self.table.key_of(row), None)
@@ -308,7 +301,7 @@ class RowPlan(Plan):
         if isinstance(way, _Equal):
             values = tuple([read(params) for read in way.values])
             if not _hashable(values):
-                return []  # A stored value of these fields can be hashed, and so equals none of those.
+                return []  # Stored values of these fields are hashable, so none of them equals this value.
             if way.fields != primary_key:
                 return draft.holding(way.fields, values)
             keys = [values[0] if len(values) == 1 else values]
@@ -317,27 +310,27 @@ class RowPlan(Plan):
         return [row for key in keys if (row := draft.get(key)) is not None]
 
     def ordered(self, rows: Iterator[Row], params: Params) -> Iterator[Row]:
-        """Sort rows as the plan says, ``None`` before all else; rows that are equal by that stay in the store's order."""
+        """Sort rows in the order of the plan, ``None`` first. Rows that compare as equal keep the store's order."""
         if not self._order:
             return rows
         found = list(rows)
         for by, descending in self._order:
-            found.sort(key=lambda row, by=by: _sort_value(by(row, params, row)), reverse=descending)  # type: ignore[misc]  # a default argument in a lambda
+            found.sort(key=lambda row, by=by: rank(by(row, params, row)), reverse=descending)  # type: ignore[misc]  # a default argument in a lambda
         return iter(found)
 
     @property
     def is_ordered(self) -> bool:
-        """The operation names an order, so all rows must be there before the first one can be given."""
-        return bool(self._order)
+        """True if the operation has an order, or groups, so that all rows are needed before the first one can be returned."""
+        return bool(self._order) or getattr(self.operation, "figures", None) is not None
 
     def cut(self, rows: Iterator[Row], params: Params) -> Iterator[Row]:
-        """Leave out what offset and limit leave out."""
+        """Apply offset and limit."""
         first = 0 if self._first is None else self._first({}, params, {}) or 0
         most = None if self._most is None else self._most({}, params, {})
         return itertools.islice(rows, first, None if most is None else first + most)
 
     async def cut_async(self, rows: AsyncIterator[Row], params: Params) -> AsyncIterator[Row]:
-        """Do the same with rows that come by and by; asks for no more than it gives."""
+        """Apply offset and limit to rows that arrive over time. No more rows are requested than needed."""
         first = 0 if self._first is None else self._first({}, params, {}) or 0
         most = None if self._most is None else self._most({}, params, {})
         count = 0
@@ -351,21 +344,34 @@ class RowPlan(Plan):
                 return
 
     def shown(self, rows: Iterator[Row], params: Params) -> Iterator[Row]:
-        """Return matching rows in order, without what offset and limit leave out, as they are kept."""
-        return self.cut(self.ordered(rows, params), params)
+        """Return matching rows as they are stored, in order, with offset and limit applied; or their groups."""
+        if isinstance(self.operation, Select) and self.operation.figures is not None:
+            return Grouping(self.operation.fields or (), self.operation.figures).rows_of(rows)
+        found = self.ordered(rows, params)
+        if isinstance(self.operation, Select) and self.operation.distinct:
+            found = _first_of_each(found, self.operation.distinct)
+        if isinstance(self.operation, Select) and self.operation.each:
+            return self._cut_each(found, self.operation.each, params)
+        return self.cut(found, params)
+
+    def _cut_each(self, rows: Iterator[Row], fields: Fields, params: Params) -> Iterator[Row]:
+        first = 0 if self._first is None else self._first({}, params, {}) or 0
+        most = None if self._most is None else self._most({}, params, {})
+        seen: Counter[Values] = Counter()
+        for row in rows:
+            values = tuple([row[field] for field in fields])
+            seen[values] += 1
+            if seen[values] > first and (most is None or seen[values] <= first + most):
+                yield row
 
 
-def figure(operation: Aggregate, rows: Iterator[Row]) -> Any:
-    """Return the figure of an aggregate over the rows that match; ``None`` for min, max and sum of nothing."""
-    if operation.kind == "exists":
-        return next(rows, None) is not None
-    if operation.kind == "count":
-        return sum(1 for _ in rows)
-    assert operation.field is not None
-    values = [value for row in rows if (value := row[operation.field]) is not None]
-    if operation.kind == "sum":
-        return functools.reduce(operator.add, values) if values else None
-    return (min if operation.kind == "min" else max)(values, default=None)
+def _first_of_each(rows: Iterator[Row], fields: Fields) -> Iterator[Row]:
+    seen: set[Values] = set()
+    for row in rows:
+        values = tuple([row[field] for field in fields])
+        if values not in seen:
+            seen.add(values)
+            yield row
 
 
 def _hashable(value: object) -> bool:

@@ -1,4 +1,7 @@
-"""A store that computes with rows in Python, but for where they are kept. It knows plans and drafts, and no transaction."""
+"""The base class of stores that keep whole rows and compute in Python.
+
+Authors of data layers open it to store rows in a new place.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from typing import ClassVar, TypeVar
 
+from resourcekit.clock import current_clock
 from resourcekit.data_layers.base import (
     Aggregate,
     Capability,
@@ -20,35 +24,37 @@ from resourcekit.data_layers.base import (
     Store,
     Transaction,
 )
-from resourcekit.data_layers.rows.plan import RowPlan, figure, moment
+from resourcekit.data_layers.rows.groups import figure
+from resourcekit.data_layers.rows.plan import RowPlan, moment
 from resourcekit.data_layers.rows.table import Draft, Key, Table
 from resourcekit.data_layers.rows.writes import InsertPlan, Keep, UpdatePlan, compile_operation
 from resourcekit.errors import DataLayerError
-from resourcekit.flow.clock import current_clock
-from resourcekit.flow.result import WriteResult
 from resourcekit.resource_info import ResourceInfo
+from resourcekit.results import WriteResult
 
 __all__ = ["RowsStore"]
 
 T = TypeVar("T")
 
 _BATCH = 1000
-"""Rows that a sweep looks at in one write, unless it is told how many."""
+"""Rows that a sweep examines in one write, unless the caller gives a number."""
 
 
 class RowsStore(Store):
-    """A store for layers that keep whole rows and leave all computing to Python: a file, a sheet, an object in a bucket.
+    """A store for data layers that keep whole rows and compute everything in Python: a file, a sheet, an object in a bucket.
 
-    A subclass says how a statement comes to its rows (``read`` and ``write``), and where they are (``group``, ``place``,
-    ``health``, ``create_storage``, ``close``). What operations mean is done here. There are no transactions over several
-    statements, and no leases; a layer that has them says so in its own ``capabilities``, and overrides the methods.
+    A subclass implements access to the rows (``read`` and ``write``) and their place (``group``, ``place``, ``health``,
+    ``create_storage``, ``close``). This class implements the operations. It has no transactions over several statements and no
+    leases. A data layer that has them adds them to its ``capabilities``, and overrides the methods.
 
-    table: the committed rows, as the subclass knows them. keep: turns what callers give into what is kept.
+    table: the committed rows, as the subclass knows them.
+    keep: converts values of callers to stored values.
     """
 
     CAPABILITIES: ClassVar[frozenset[Capability]] = frozenset(
         {
             *(Capability.FILTER, Capability.SORT, Capability.LIMIT, Capability.OFFSET, Capability.AGGREGATE),
+            *(Capability.GROUP, Capability.DISTINCT),
             *(Capability.UPSERT, Capability.UPSERT_WHERE, Capability.UPDATE_WHERE, Capability.DELETE_WHERE),
             *(Capability.CAS, Capability.ATOMIC_EXPR, Capability.RETURNING, Capability.DELETE_IN_BATCHES),
         }
@@ -62,51 +68,46 @@ class RowsStore(Store):
 
     @abstractmethod
     async def read(self, work: Callable[[Draft], T]) -> T:
-        """Return what ``work(table.committed)`` returns, with the rows of one moment, seen by nobody else meanwhile."""
+        """Return ``work(table.committed)``, called with the rows of one moment. No other call may change them meanwhile."""
 
     @abstractmethod
     async def write(self, work: Callable[[Draft], T]) -> T:
-        """Run ``work`` on a draft of the table, make the draft's ``rows`` stand, all or none, and return its result.
+        """Call ``work`` with a draft of the table, commit the draft's ``rows``, all or none, and return the result of ``work``.
 
-        One at a time, over all threads and processes. After an error nothing is written.
+        Only one such call may run at a time, over all threads and processes. After an error nothing is written.
         """
 
     def compile(self, operation: Operation) -> Plan:
-        """See the port. Everything is computed in Python, so every expression can be."""
+        """Compile an operation. Every expression can be computed, because Python computes it."""
         return compile_operation(operation, self.info, self.table, self.keep)
 
     async def select(self, plan: Plan, params: Params) -> Sequence[Row]:
-        """See the port."""
         assert isinstance(plan, RowPlan)
         run = moment(params)
         return await self.read(lambda draft: [plan.copy(row) for row in plan.shown(plan.rows(draft, run), run)])
 
     async def stream(self, plan: Plan, params: Params) -> AsyncIterator[Row]:
-        """See the port; all rows are in memory anyway."""
+        """Yield the rows of a Select; all of them are in memory."""
         for row in await self.select(plan, params):
             yield row
 
     async def aggregate(self, plan: Plan, params: Params) -> object:
-        """See the port."""
         assert isinstance(plan, RowPlan)
         operation, run = plan.operation, moment(params)
         assert isinstance(operation, Aggregate)
-        return await self.read(lambda draft: figure(operation, plan.rows(draft, run)))
+        return await self.read(lambda draft: figure(operation, plan.shown(plan.rows(draft, run), run)))
 
     async def insert(self, plan: Plan, rows: Sequence[Row], params: Params) -> WriteResult:
-        """See the port."""
         assert isinstance(plan, InsertPlan)
         kept, run = plan.kept(rows), moment(params)
         return await self.write(lambda draft: plan.run(draft, kept, run))
 
     async def update(self, plan: Plan, params: Params) -> WriteResult:
-        """See the port."""
         assert isinstance(plan, UpdatePlan)
         run = moment(params)
         return await self.write(lambda draft: plan.run(draft, run))
 
     async def delete(self, plan: Plan, params: Params) -> WriteResult:
-        """See the port."""
         assert isinstance(plan, RowPlan)
         assert isinstance(plan.operation, Delete)
         run = moment(params)
@@ -116,7 +117,7 @@ class RowsStore(Store):
     async def delete_in_batches(
         self, plan: Plan, params: Params, *, pace: timedelta = timedelta(milliseconds=50), size: int | None = None
     ) -> AsyncIterator[int]:
-        """See the port; the layout is the order of insertion, as it stands when this begins."""
+        """Delete in order of insertion, over the rows that exist when this begins."""
         assert isinstance(plan, RowPlan)
         plan.check(params)
         keys = await self.read(lambda draft: list(draft.table.rows))
@@ -135,20 +136,16 @@ class RowsStore(Store):
         return await self.write(remove)
 
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
-        """See the port."""
         raise self._lacking(Capability.TRANSACTION)
 
     def current_transaction(self) -> Transaction | None:
-        """See the port."""
         return None
 
     def lease(self, name: str, ttl: timedelta) -> Lease:
-        """See the port."""
         raise self._lacking(Capability.LEASE)
 
     def _lacking(self, capability: Capability) -> DataLayerError:
         return DataLayerError(f"{self.info.name} is kept in a store without {capability.value}")
 
     async def now(self) -> datetime:
-        """See the port."""
         return current_clock().now()

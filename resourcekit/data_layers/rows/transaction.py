@@ -1,143 +1,151 @@
-"""Blocks of a transaction over drafts: nesting, savepoints, functions after the commit. It knows no store.
+"""Transactions over drafts: nested blocks, savepoints, and their ends.
 
-A transaction works on drafts, and holds no lock while a user's code runs; its ground says how its drafts are committed.
+A transaction works on drafts and holds no lock while the user's code runs. Subclasses of OpenTransaction commit the drafts.
 """
 
 from __future__ import annotations
 
-import sys
-import threading
+import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Mapping
 from contextlib import AbstractAsyncContextManager
-from contextvars import ContextVar
 from types import TracebackType
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-from resourcekit.data_layers.after_commit import run_after_commit
 from resourcekit.data_layers.rows.table import Journal, undo
-from resourcekit.errors import WrongColour
-from resourcekit.flow.context import Colour, colour
+from resourcekit.data_layers.transactions import TransactionBlock, TransactionScope, ambient, open_block, rolled_back, run_waiting
+from resourcekit.errors import DataLayerError, ResourcekitError
 
-__all__ = ["Block", "Ground", "Handle", "current"]
+__all__ = ["NestedTransaction", "OpenTransaction", "Savepoint"]
+
+_INTERRUPTED = "a block of this transaction was interrupted from outside (a signal, a time limit); run it again as a whole"
+_UNFINISHED = (
+    "a thread that took part in this transaction has not left a block of its own, so everything was rolled back; "
+    "wait for threads before the block ends"
+)
 
 
-class Ground(ABC):
-    """What all blocks of one transaction share. It belongs to one thread or task, in one colour."""
+class OpenTransaction(TransactionScope, ABC):
+    """The state that all blocks of one transaction share, and its commit."""
 
-    __slots__ = ("colour", "is_over", "journal", "owner")
+    __slots__ = ("is_interrupted", "journal")
 
     def __init__(self) -> None:
+        super().__init__()
         self.journal: Journal = []
-        self.owner = _running()
-        self.colour = colour.get()
-        self.is_over = False
+        self.is_interrupted = False
+
+    def interrupt(self, block: TransactionBlock) -> None:
+        """Roll the whole transaction back, because an exception from outside ended one of its blocks."""
+        self.is_interrupted = True
+        self.abandon(block)
+        if block.outer is None:
+            self.release()
 
     @abstractmethod
     async def commit(self) -> None:
-        """Make the drafts' writes stand, all at once.
+        """Commit the writes of the drafts, all at once.
 
-        Raises SerializationFailure, with nothing written, where another transaction came first.
+        Raise SerializationFailure if another transaction was first. Nothing is written then.
         """
 
     @abstractmethod
-    def close(self) -> None:
-        """Give back what the transaction held; called once, at its end, whatever that was."""
+    def release(self) -> None:
+        """Release all resources of the transaction. Called once, at its end, after a commit or a rollback."""
 
 
-G = TypeVar("G", bound=Ground)
+G = TypeVar("G", bound=OpenTransaction)
 
 
-class Handle(Generic[G]):
+class Savepoint(TransactionBlock, Generic[G]):
     """One block: the whole transaction, or a savepoint inside it."""
 
-    __slots__ = ("_functions", "_is_doomed", "_mark", "ground", "outer")
+    __slots__ = ("mark", "open_transaction")
 
-    def __init__(self, ground: G, outer: Handle[G] | None) -> None:
-        self.ground, self.outer = ground, outer
-        self._mark = len(ground.journal)
-        self._functions: list[Callable[[], object]] = []
-        self._is_doomed = False
-
-    def after_commit(self, function: Callable[[], object]) -> None:
-        """Run a function once the outermost block is committed; never if it, or this block, rolls back.
-
-        All functions run, in order; what they raise is raised by the outermost block, whose commit stands.
-        """
-        self._functions.append(function)
-
-    def doom(self) -> None:
-        """Let this block end in a rollback, whatever happens next; without an error, nothing is raised."""
-        self._is_doomed = True
-
-    async def end(self, *, failed: bool) -> list[Callable[[], object]]:
-        """Commit or roll back this block; return what is to be run now.
-
-        Raises SerializationFailure, rolled back, where another transaction came first.
-        """
-        if self.outer is None:
-            self.ground.is_over = True
-            try:
-                if not failed and not self._is_doomed:
-                    await self.ground.commit()
-                    return self._functions
-            finally:
-                self.ground.close()
-        elif failed or self._is_doomed:
-            undo(self.ground.journal, self._mark)
-        else:
-            self.outer._functions.extend(self._functions)  # noqa: SLF001  # its own kind
-        return []
+    def __init__(self, open_transaction: G, outer: Savepoint[G] | None) -> None:
+        super().__init__(open_transaction, outer)
+        self.open_transaction = open_transaction
+        self.mark = len(open_transaction.journal)
 
 
-Ambient = ContextVar[Handle[G] | None]
-"""The innermost open block of a context. A copied context brings it along, so ask ``current()``."""
+class NestedTransaction(AbstractAsyncContextManager[Savepoint[G]]):
+    """``async with``: a transaction, or a savepoint if a transaction is open.
 
-
-def _running() -> tuple[int, object]:
-    """Return what a transaction belongs to: the thread, and the task if one runs."""
-    asyncio = sys.modules.get("asyncio")  # not imported here: without it there is no task
-    try:
-        task = None if asyncio is None else asyncio.current_task()
-    except RuntimeError:
-        task = None
-    return threading.get_ident(), task
-
-
-def current(ambient: Ambient[G]) -> Handle[G] | None:
-    """Return the open block of this thread or task.
-
-    Another thread or task that took over the context has none: it works outside of the transaction. Raises WrongColour
-    for a sync call in an async transaction, and the other way round.
+    It is a class and not a generator, so that no ContextVar is set across a yield.
     """
-    handle = ambient.get()
-    if handle is None or handle.ground.is_over or handle.ground.owner != _running():
-        return None
-    if (colour.get() is Colour.SYNC) is not (handle.ground.colour is Colour.SYNC):
-        msg = "a transaction is sync or async as a whole: inside an async one call .aio and await it, inside a sync one do not"
-        raise WrongColour(msg)
-    return handle
 
+    __slots__ = ("_before", "_group", "_open_transaction", "_savepoint")
 
-class Block(AbstractAsyncContextManager[Handle[G]]):
-    """``async with``: a transaction, or a savepoint where one is open. A class, so that no ContextVar is set across a
-    yield."""
+    def __init__(self, group: Hashable, open_transaction: Callable[[], G]) -> None:
+        self._group, self._open_transaction = group, open_transaction
+        self._before: Mapping[Hashable, Any] = {}
+        self._savepoint: Savepoint[G] | None = None
 
-    __slots__ = ("_ambient", "_before", "_ground", "_handle")
-
-    def __init__(self, ambient: Ambient[G], ground: Callable[[], G]) -> None:
-        self._ambient, self._ground = ambient, ground
-
-    async def __aenter__(self) -> Handle[G]:
-        """Begin."""
-        self._before = self._ambient.get()
-        outer = current(self._ambient)
-        self._handle = Handle(self._ground() if outer is None else outer.ground, outer)
-        self._ambient.set(self._handle)
-        return self._handle
+    async def __aenter__(self) -> Savepoint[G]:
+        """Begin the transaction or savepoint."""
+        try:
+            self._before = ambient.get()
+            outer: Savepoint[G] | None = open_block(self._group)
+            if outer is None:
+                self._savepoint = Savepoint(self._open_transaction(), None)
+            else:
+                with outer.turn():
+                    self._savepoint = Savepoint(outer.open_transaction, outer)
+            ambient.set({**self._before, self._group: self._savepoint})
+            return self._savepoint  # noqa: TRY300  # an exception at this very line is one of those that are caught here
+        except BaseException:
+            self.abandon()
+            raise
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """Commit, or roll back after an error."""
-        self._ambient.set(self._before)
-        functions = await self._handle.end(failed=kind is not None)
-        await run_after_commit(functions)
+        """Commit, or roll back after an error. Then call the functions that wait for the end."""
+        savepoint = self._savepoint
+        assert savepoint is not None
+        try:
+            ambient.set(self._before)
+            ended = error or (rolled_back() if savepoint.is_doomed else None)
+            unfinished = None if savepoint.scope.close(savepoint) or ended is not None else DataLayerError(_UNFINISHED)
+            ended = ended or unfinished
+            if savepoint.outer is None:
+                await _end(savepoint.open_transaction, ended)
+            elif ended is not None:
+                undo(savepoint.open_transaction.journal, savepoint.mark)
+            savepoint.scope.give()
+            self._savepoint = None
+        except BaseException as failure:
+            if isinstance(failure, ResourcekitError):
+                savepoint.scope.give()
+                self._savepoint = None
+            self.abandon()
+            await run_waiting(savepoint.waiting, failure)
+            raise
+        if ended is None and savepoint.outer is not None:
+            savepoint.outer.waiting.extend(savepoint.waiting)
+            return
+        await run_waiting(savepoint.waiting, ended)
+        if unfinished is not None:
+            raise unfinished
+
+    def abandon(self) -> None:
+        """Take back the whole transaction of a block that was interrupted from outside; nothing of it is ambient any more."""
+        savepoint, self._savepoint = self._savepoint, None
+        if savepoint is not None:
+            if ambient.get().get(self._group) is savepoint:
+                ambient.set(self._before)
+            savepoint.open_transaction.interrupt(savepoint)
+
+    def __del__(self) -> None:
+        """End a block that was dropped: an exception from outside came just before its end could begin."""
+        with contextlib.suppress(AttributeError):  # it came before the block was made
+            self.abandon()
+
+
+async def _end(open_transaction: OpenTransaction, ended: BaseException | None) -> None:
+    """Commit, unless an error ended the transaction. Raise the error of a failed commit."""
+    try:
+        if ended is None:
+            if open_transaction.is_interrupted:
+                raise DataLayerError(_INTERRUPTED)
+            await open_transaction.commit()
+    finally:
+        open_transaction.release()

@@ -1,4 +1,4 @@
-"""Which values the memory keeps, and in which form: the value laws of the port. It knows types, and no rows."""
+"""The values that stores keep, and their stored form, as the port demands it of all stores."""
 
 from __future__ import annotations
 
@@ -10,8 +10,20 @@ from typing import Any
 
 from resourcekit.data_layers.unstorable import is_whole
 from resourcekit.declarations.value_type import Kind, ValueType
+from resourcekit.errors import DeclarationError
+from resourcekit.expressions.decimals import plain
+from resourcekit.expressions.far import Far
+from resourcekit.resource_info import ResourceInfo
 
-__all__ = ["Convert", "Refused", "check_parameter", "copied", "keeper", "must_copy"]
+__all__ = [
+    "Convert",
+    "Refused",
+    "check_parameter",
+    "converter",
+    "copied",
+    "must_copy",
+    "require_keys",
+]
 
 Convert = Callable[[Any], Any]
 
@@ -19,8 +31,8 @@ _LEAST, _MOST = -(2**63), 2**63 - 1
 _MICROSECOND = dt.timedelta(microseconds=1)
 
 
-class Refused(ValueError):  # becomes an Invalid where the field is known
-    """A value that no store keeps; the text says why, and never shows the value."""
+class Refused(ValueError):  # becomes Invalid in the caller, which knows the field
+    """A value that no store accepts. The text gives the reason, and never contains the value."""
 
 
 def _text(value: Any) -> str:
@@ -54,10 +66,15 @@ def _float(value: Any) -> float:
 def _decimal(value: Any) -> Any:
     if isinstance(value, Decimal) and not value.is_finite():
         raise Refused("must be finite")
-    return value
+    try:
+        return plain(value) if isinstance(value, Decimal) else value
+    except ValueError as error:
+        raise Refused(str(error)) from None
 
 
 def _datetime(value: Any) -> dt.datetime:
+    if isinstance(value, Far):
+        raise Refused("must lie between the years 1 and 9999 in UTC")
     if not isinstance(value, dt.datetime):
         raise Refused(f"must be a datetime, not {type(value).__name__}")
     if value.tzinfo is None or value.utcoffset() is None:
@@ -75,6 +92,8 @@ def _time(value: Any) -> Any:
 
 
 def _duration(value: Any) -> Any:
+    if isinstance(value, Far):
+        raise Refused("must fit in 64 bits, in microseconds")
     if isinstance(value, dt.timedelta) and not _LEAST <= value // _MICROSECOND <= _MOST:
         raise Refused("must fit in 64 bits, in microseconds")
     return value
@@ -85,7 +104,7 @@ def _bytes(value: Any) -> bytes:
 
 
 def _nested(value: Any) -> Any:
-    """Copy a JSON value, all the way down, and check its leaves."""
+    """Copy a JSON value deeply, and check its leaves."""
     if value is None or isinstance(value, (bool, int)):
         return value
     if isinstance(value, str):
@@ -100,7 +119,7 @@ def _nested(value: Any) -> Any:
 
 
 def _typed_items(keep: Convert) -> Convert:
-    """Return the same for a list or a dict whose items are of a type that JSON lacks."""
+    """Return such a function for a list or a dict whose items have a type that JSON lacks."""
 
     def kept(value: Any) -> Any:
         if value is None:
@@ -118,7 +137,7 @@ def _leaf(type_: ValueType | None) -> ValueType | None:
     return type_
 
 
-_KEEPERS: dict[Kind, Convert] = {
+_CONVERTERS: dict[Kind, Convert] = {
     Kind.STRING: _text,
     Kind.INTEGER: _integer,
     Kind.FLOAT: _float,
@@ -137,21 +156,21 @@ def _as_it_is(value: Any) -> Any:
     return value
 
 
-def keeper(type_: ValueType) -> Convert:
-    """Return the function that turns a value (never ``None``) of a type into the one that is kept; it may raise Refused."""
+def converter(type_: ValueType) -> Convert:
+    """Return a function that converts a value (never ``None``) of a type to its stored form. It may raise Refused."""
     if type_.kind in (Kind.LIST, Kind.MAP):
         leaf = _leaf(type_)
-        return _nested if leaf is None or leaf.kind in _OF_JSON else _typed_items(keeper(leaf))
-    return _KEEPERS.get(type_.kind, _as_it_is)
+        return _nested if leaf is None or leaf.kind in _OF_JSON else _typed_items(converter(leaf))
+    return _CONVERTERS.get(type_.kind, _as_it_is)
 
 
 def must_copy(type_: ValueType) -> bool:
-    """Say whether values of a type can be changed by whoever holds them."""
+    """Return whether values of a type are mutable."""
     return type_.kind in _MUTABLE
 
 
 def copied(value: Any) -> Any:
-    """Copy lists and dicts all the way down."""
+    """Copy lists and dicts deeply."""
     if isinstance(value, dict):
         return {key: copied(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -159,14 +178,50 @@ def copied(value: Any) -> Any:
     return value
 
 
-def check_parameter(value: Any) -> None:
-    """Raise Refused for a parameter that no stored value can be compared with."""
+def check_parameter(value: Any, *, is_json: bool = False) -> None:
+    """Raise Refused for a parameter that no stored value can be compared with. is_json: numbers may be of any size."""
     if isinstance(value, str):
         _text(value)
     elif isinstance(value, int):
-        _integer(value)
+        if not is_json:
+            _integer(value)
+    elif isinstance(value, float):
+        _float(value)
+    elif isinstance(value, Decimal):
+        _decimal(value)
     elif isinstance(value, dt.datetime):
         _datetime(value)
+    elif isinstance(value, dt.timedelta):
+        _duration(value)
+    elif isinstance(value, dict):
+        check_parameter([*value, *value.values()], is_json=is_json)
     elif isinstance(value, (list, tuple, set, frozenset)):
         for each in value:
-            check_parameter(each)
+            check_parameter(each, is_json=is_json)
+
+
+_NO_KEYS = frozenset({Kind.LIST, Kind.MAP, Kind.ANY})
+
+
+def require_keys(info: ResourceInfo) -> None:
+    """Raise DeclarationError RK151 for a resource whose rows have no usable key.
+
+    That is a resource without a primary key, or with a list, a dict or a value of any type in its key or in an identity, because
+    such a value cannot be a key.
+    """
+    if not info.primary_key:
+        hint = "Declare one with attribute(primary_key=True)."
+        raise DeclarationError("RK151", "has no primary key", resource=info.name, origin=info.origin, hint=hint)
+    groups = {"primary_key": info.primary_key, **{name: identity.fields for name, identity in info.identities.items()}}
+    for group, fields in groups.items():
+        for field in fields:
+            attribute = info.attributes[field]
+            if attribute.type.kind in _NO_KEYS:
+                raise DeclarationError(
+                    "RK151",
+                    f"{attribute.type} cannot be part of {group}",
+                    resource=info.name,
+                    path=("attributes", field),
+                    origin=attribute.origin,
+                    hint="Use a type whose values are atomic (str, int, UUID, datetime, ...).",
+                )

@@ -69,7 +69,7 @@ def tags() -> Iterator[set[str]]:
                     client.unlink(key)
 
 
-@pytest.fixture(params=["redis", "valkey", "cluster"])
+@pytest.fixture(params=["valkey", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("redis", "cluster"))])
 def redis_layer(request, tags) -> Callable[[], Redis]:
     """A function that makes a layer on each kind of server; those of one test share a tag."""
     tag = f"test-{secrets.token_hex(6)}"

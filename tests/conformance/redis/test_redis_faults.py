@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 import traceback
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
@@ -27,7 +27,6 @@ from resourcekit.errors import (
     Unavailable,
     UnsafeStore,
 )
-from resourcekit.testing import ManualClock
 from resourcekit_tokens import JWT, TokenResource
 
 pytestmark = pytest.mark.fault
@@ -114,7 +113,7 @@ class TestForgottenRecords:
     """A server that lost its records denies."""
 
     def test_an_emptied_server_answers_revoked(self, own_valkey):
-        """FLUSHALL takes the canary with it."""
+        """FLUSHALL takes the marker with it."""
         server = own_valkey()
         token = declare(Redis(server.url))
         token.revoke_jti("a")
@@ -185,7 +184,7 @@ class TestServersThatDoNotAnswer:
         assert token.jti_revoked("b") is False
 
     def test_a_frozen_server_times_out_in_a_loop(self, own_valkey):
-        """The same in the other colour, with other tasks running meanwhile."""
+        """The same in the other call mode, with other tasks running meanwhile."""
         server = own_valkey()
         token = declare(Redis(server.url, timeout=timedelta(milliseconds=300)))
 
@@ -239,7 +238,7 @@ class TestServersThatDoNotAnswer:
 
     def test_a_replica_that_is_missing_makes_the_outcome_unknown(self, own_valkey):
         """``wait_replicas`` returns only when so many have the write."""
-        token = declare(Redis(own_valkey().url, timeout=timedelta(milliseconds=300), wait_replicas=1))
+        token = declare(Redis(own_valkey().url, timeout=timedelta(seconds=2), wait_replicas=1))
         with pytest.raises(OutcomeUnknown, match="0 of 1"):
             token.revoke_jti("a")
 
@@ -301,64 +300,6 @@ def _work_in_child(note):
     os._exit(0 if get(note, "a").text == "parent" else 1)
 
 
-class TestTimeToLive:
-    """The server frees records by itself, never earlier than P7 allows."""
-
-    def test_a_record_lives_as_long_as_the_sweep_would_keep_it(self, valkey_server):
-        """Its life on the server is that of the token, leeway and clock skew."""
-        tag = secrets.token_hex(6)
-        token = declare(Redis(valkey_server.url, tag=tag), leeway=timedelta(seconds=30), clock_skew=timedelta(seconds=70))
-        token.revoke_jti("a", expires_at=datetime.now(UTC) + timedelta(hours=1))
-        (key,) = valkey_server.client().keys(f"*{tag}*=a")
-        left = valkey_server.client().pttl(key) / 1000
-
-        assert 3600 + 100 - 30 < left <= 3600 + 101
-
-    def test_a_longer_life_replaces_a_shorter_one(self, valkey_server):
-        """What is upserted later lives until the later end (P6)."""
-        tag = secrets.token_hex(6)
-        token = declare(Redis(valkey_server.url, tag=tag))
-        soon = datetime.now(UTC) + timedelta(hours=1)
-        token.revoke_jti("a", expires_at=soon + timedelta(hours=5))
-        token.revoke_jti("a", expires_at=soon)
-        (key,) = valkey_server.client().keys(f"*{tag}*=a")
-
-        assert 6 * 3600 - 60 < valkey_server.client().pttl(key) / 1000
-
-    def test_an_unknown_end_is_kept_for_ever(self, valkey_server):
-        """Without an expiry the server frees nothing."""
-        tag = secrets.token_hex(6)
-        token = declare(Redis(valkey_server.url, tag=tag), jwt=None)
-        token.revoke_jti("a")
-        (key,) = valkey_server.client().keys(f"*{tag}*=a")
-
-        assert -1 == valkey_server.client().pttl(key)
-
-    def test_a_clock_moved_by_hand_sets_no_life(self, valkey_server):
-        """The server's clock is not the test's."""
-        tag = secrets.token_hex(6)
-        with ManualClock(datetime(2020, 1, 1, tzinfo=UTC)) as clock:
-            token = declare(Redis(valkey_server.url, tag=tag))
-            token.revoke_jti("a", expires_at=clock.now() + timedelta(hours=1))
-
-            assert token.jti_revoked("a") is True
-        assert [-1] == [valkey_server.client().pttl(key) for key in valkey_server.client().keys(f"*{tag}*=a")]
-
-    def test_what_the_server_freed_is_no_record_and_leaves_no_index_behind(self, valkey_server):
-        """Reads pass over it, and the next sweep drops what is left of it."""
-        tag = secrets.token_hex(6)
-        client = valkey_server.client()
-        token = declare(Redis(valkey_server.url, tag=tag), store_all_tokens=True)
-        for _ in range(3):
-            token.issue("alice")
-        gone = client.keys(f"*{tag}*=*")[0]
-        client.delete(gone)  # as the server does once its time has come
-
-        assert 2 == len(token.tokens_for_subject("alice"))
-        token.expunge_expired()
-        assert [2, 2] == [client.zcard(key) for key in sorted(client.keys(f"*{tag}*!by:by_s*") + client.keys(f"*{tag}*!keys"))]
-
-
 class TestClusters:
     """A cluster redirects, and loses nodes."""
 
@@ -372,7 +313,7 @@ class TestClusters:
             assert number + 1 == query(note).count()
 
     def test_tasks_follow_redirects_too(self, valkey_cluster):
-        """The same in the other colour."""
+        """The same in the other call mode."""
         tag = secrets.token_hex(6)
 
         async def work(node, number):

@@ -1,4 +1,4 @@
-"""What the tests of tokens share: a clock that stands still, and a resource on each layer and in each voice."""
+"""What the tests of tokens share: a clock that the test moves, and a resource on each layer and in each call mode."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from voices import START, VOICES, Forge, Voice, declared
+from call_styles import CALL_STYLES, START, CallStyle, Forge, declared
 
 from resourcekit.data_layers import SQL, Memory, Redis
 from resourcekit.testing import ManualClock
@@ -19,7 +19,7 @@ from tests.support.databases import shared
 
 @pytest.fixture
 def clock() -> Iterator[ManualClock]:
-    """Time that stands still at START until the test moves it."""
+    """A clock that shows START until the test moves it."""
     with ManualClock(START) as moved:
         yield moved
 
@@ -52,21 +52,21 @@ def layers(request: pytest.FixtureRequest, tmp_path: Any) -> Callable[[str], Any
 
 
 @pytest.fixture
-def speak() -> Iterator[Callable[[Any, str], Voice]]:
-    """Give a resource a voice; what was opened in the loop is closed in it."""
-    spoken: list[Voice] = []
+def speak() -> Iterator[Callable[[Any, str], CallStyle]]:
+    """Give a resource a call style; what was opened in the loop is closed in it."""
+    spoken: list[CallStyle] = []
     with asyncio.Runner() as runner:
 
-        def give(resource: Any, voice: str) -> Voice:
-            place, in_loop = VOICES[voice]
-            spoken.append(Voice(resource, place, runner if in_loop else None))
+        def give(resource: Any, call_style: str) -> CallStyle:
+            place, in_loop = CALL_STYLES[call_style]
+            spoken.append(CallStyle(resource, place, runner if in_loop else None))
             return spoken[-1]
 
         yield give
-        for voice in spoken:
-            if voice._runner is not None:
-                runner.run(voice.resource.__runtime__.store.close())
-        # A connection that could not be opened tells its end to this loop.
+        for call_style in spoken:
+            if call_style._runner is not None:
+                runner.run(call_style.resource.__runtime__.store.close())
+        # A connection that could not be opened reports its end to this loop.
         for thread in threading.enumerate():
             if "_connection_worker_thread" in thread.name:
                 thread.join(10)
@@ -81,31 +81,31 @@ def layer_name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture(params=list(VOICES))
-def voice(request: pytest.FixtureRequest) -> str:
-    """Return the voice: every test that asks for it runs in each."""
+@pytest.fixture(params=list(CALL_STYLES))
+def call_style(request: pytest.FixtureRequest) -> str:
+    """Return the call style: every test that asks for it runs in each."""
     return str(request.param)
 
 
 @pytest.fixture
 def token_resource(
-    layer_name: str, voice: str, layers: Callable[[str], Any], speak: Callable[[Any, str], Voice], clock: ManualClock
-) -> Callable[..., Voice]:
-    """Declare a token resource with these options, and return it in the voice of the test; the clock stands still."""
-    spelling = "record" if voice in ("class.aio", "module") else "resource"
+    layer_name: str, call_style: str, layers: Callable[[str], Any], speak: Callable[[Any, str], CallStyle], clock: ManualClock
+) -> Callable[..., CallStyle]:
+    """Declare a token resource with these options, and return it in the call mode of the test; the clock is moved by hand."""
+    spelling = "record" if call_style in ("class.aio", "module") else "resource"
 
-    def make(body: dict[str, Any] | None = None, **options: Any) -> Voice:
+    def make(body: dict[str, Any] | None = None, **options: Any) -> CallStyle:
         chosen = "resource" if "created_at_attribute_name" in options else spelling
-        return speak(declared(layers(layer_name), chosen, body, **options), voice)
+        return speak(declared(layers(layer_name), chosen, body, **options), call_style)
 
     return make
 
 
 @pytest.fixture
 def plain(
-    layer_name: str, layers: Callable[[str], Any], speak: Callable[[Any, str], Voice], clock: ManualClock
-) -> Callable[..., Voice]:
-    """Do the same in one voice only, for rules that lie below the voices."""
+    layer_name: str, layers: Callable[[str], Any], speak: Callable[[Any, str], CallStyle], clock: ManualClock
+) -> Callable[..., CallStyle]:
+    """Do the same in one call style only, for rules that lie below the call styles."""
     return lambda body=None, **options: speak(declared(layers(layer_name), "resource", body, **options), "class")
 
 

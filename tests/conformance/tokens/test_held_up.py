@@ -8,7 +8,7 @@ import pytest
 
 from resourcekit_tokens.errors import TokenExpired
 
-MARGIN = timedelta(seconds=60)
+SKEW = timedelta(seconds=60)
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def held_up(monkeypatch, clock):
         def wait() -> None:
             for name in ("select", "transaction"):
                 monkeypatch.delattr(store, name)
-            clock.set(expires_at + MARGIN + timedelta(seconds=1))
+            clock.set(expires_at + 5 * SKEW + timedelta(seconds=1))
             assert 1 == token.expunge_expired().removed
 
         def select(plan, params):
@@ -43,7 +43,7 @@ def token(plain):
     """A token resource on each layer."""
     from resourcekit_tokens import JWT
 
-    return plain(jwt=JWT("a-secret-for-those-held-up-that-is-long-enough-for-every-hash-there-is-01"), clock_skew=MARGIN).resource
+    return plain(jwt=JWT("a-secret-for-those-held-up-that-is-long-enough-for-every-hash-there-is-01"), clock_skew=SKEW).resource
 
 
 @pytest.mark.parametrize("function", ["consume", "confirm", "verify"])

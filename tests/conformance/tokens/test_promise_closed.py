@@ -10,11 +10,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from voices import SECRET, declared
+from call_styles import SECRET, declared
 
 from resourcekit import context, query
 from resourcekit.data_layers import SQL, Memory
-from resourcekit.errors import DataLayerError, ResourcekitError, Timeout, Unavailable
+from resourcekit.errors import DataLayerError, InvalidArgument, ResourcekitError, Timeout, Unavailable
 from resourcekit.extending import DataLayer, ResourceInfo, Store
 from resourcekit.telemetry import counts
 from resourcekit_tokens import JWT, RevokedJti
@@ -30,7 +30,7 @@ def failures() -> int:
 
 
 class Broken(Store):
-    """Stands before a store, and raises once it is told to."""
+    """A wrapper around a store that raises once the test switches it on."""
 
     error: BaseException | None = None
     capabilities = Memory.capabilities
@@ -124,9 +124,9 @@ def ruined_on_a_server(layer: DataLayer, kind: str, request: pytest.FixtureReque
 
 
 class TestFailClosed:
-    def test_ruined_storage_means_revoked(self, ruined, speak, voice, forge, caplog):
+    def test_ruined_storage_means_revoked(self, ruined, speak, call_style, forge, caplog):
         """A dropped table, a broken file, no file at all: a real ``True``, logged once a check, and counted."""
-        token, before = speak(ruined, voice), failures()
+        token, before = speak(ruined, call_style), failures()
         with caplog.at_level(logging.ERROR, logger="resourcekit"):
             answers = [token.token_revoked(forge()), token.jti_revoked("one"), token.jti_revoked("one", subject="alice")]
 
@@ -135,9 +135,9 @@ class TestFailClosed:
         assert 3 == failures() - before
         assert 3 == len([record for record in caplog.records if "the answer is revoked" in record.getMessage()])
 
-    def test_ruined_storage_fails_everything_else_loudly(self, ruined, speak, voice, forge):
-        """No write pretends, no read invents: an error of ours (P4)."""
-        token = speak(ruined, voice)
+    def test_ruined_storage_fails_everything_else_loudly(self, ruined, speak, call_style, forge):
+        """No write pretends, no read invents: a ResourcekitError is raised (promise P4: an acknowledged write is kept)."""
+        token = speak(ruined, call_style)
         for use in (
             lambda: token.revoke(forge()),
             lambda: token.revoke_jti("one"),
@@ -157,10 +157,10 @@ class TestFailClosed:
                 use()
 
     @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
-    def test_a_data_layer_that_raises_means_revoked(self, error, speak, voice, forge, clock, caplog):
+    def test_a_data_layer_that_raises_means_revoked(self, error, speak, call_style, forge, clock, caplog):
         """Whatever a third party's store raises, the checks answer and everything else raises."""
         resource = declared(BreakableMemory(), "record", jwt=JWT(SECRET))
-        token, text = speak(resource, voice), forge(purpose="user")
+        token, text = speak(resource, call_style), forge(purpose="user")
         live = [token.token_revoked(text), token.jti_revoked("one")]
         before = failures()
         store = resource.__runtime__.store
@@ -186,12 +186,12 @@ class TestFailClosed:
         with pytest.raises(type(error)):
             resource.token_revoked(forge())
 
-    def test_unavailable_passes_through_verify(self, speak, voice, forge, clock):
+    def test_unavailable_passes_through_verify(self, speak, call_style, forge, clock):
         """So that a web application can answer 503 instead of 401."""
         resource = declared(BreakableMemory(), "record", jwt=JWT(SECRET))
         resource.__runtime__.store.error = Unavailable("down")
         with pytest.raises(Unavailable):
-            speak(resource, voice).verify(forge(purpose="user"))
+            speak(resource, call_style).verify(forge(purpose="user"))
 
     def test_keys_that_cannot_be_read_mean_revoked(self, plain, forge, monkeypatch):
         """A callable that raises is a failure like any other: closed for the check, loud for the write."""
@@ -205,7 +205,7 @@ class TestFailClosed:
         with pytest.raises((OSError, ResourcekitError)):
             token.revoke(forge())
 
-    @pytest.mark.parametrize("wrong", [{"issued_at": datetime(2030, 1, 1)}, {"issued_at": "x"}, {"subject": 7}, {"family": b"f"}])  # noqa: DTZ001  # that is the point
+    @pytest.mark.parametrize("wrong", [{"issued_at": datetime(2030, 1, 1)}, {"issued_at": "x"}, {"family": b"f"}])  # noqa: DTZ001  # that is the point
     def test_wrong_facts_mean_revoked_or_nothing(self, token_resource, wrong):
         """Facts of a wrong type never raise, and never hide a revocation."""
         token = token_resource()
@@ -214,6 +214,12 @@ class TestFailClosed:
 
         assert token.jti_revoked("dead", **wrong) is True
         assert token.jti_revoked("other", **{"subject": "alice", **wrong}) is True
+
+    @pytest.mark.parametrize("subject", [7, b"alice", ("alice",)])
+    def test_a_subject_that_is_no_text_is_the_callers_mistake(self, token_resource, subject):
+        """An outage would be answered "revoked"; this says what to write."""
+        with pytest.raises(InvalidArgument, match=r"str\(user\.id\)"):
+            token_resource().jti_revoked("other", subject=subject)
 
     def test_a_deadline_that_has_passed_means_revoked(self, tmp_path, clock, forge):
         """No time left: no waiting, and no "live"."""
@@ -290,6 +296,6 @@ class TestOnlyVerifiedTokensWrite:
         """Any signature will do, and garbage will not."""
         token = token_resource()
 
-        assert token.revoke(forge("one", key="some-key-that-nobody-here-knows-0123456789")).jti == "one"
+        assert token.revoke(forge("one", key="some-key-that-no-resource-here-has-0123456789")).jti == "one"
         with pytest.raises(InvalidToken):
             token.revoke("e30.e30.e30")

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from call_styles import SECRET, declared
 from sqlalchemy.ext.asyncio import create_async_engine
-from voices import SECRET, declared
 
-from resourcekit import context, transaction
+from resourcekit import context, outside_transaction, transaction
 from resourcekit.data_layers import SQL, Repo, joined
 from resourcekit.errors import DataLayerError, SerializationFailure, Timeout
 from resourcekit_tokens import JWT
@@ -29,7 +29,7 @@ PATIENCE = 60
 
 
 def elsewhere(work: Callable[[], Any]) -> Any:
-    """Do something in another thread, as another request does, and return what it returned or raised."""
+    """Do something in another thread and outside of all transactions, as another request does; return the result or the error."""
     found: list[Any] = []
 
     def run() -> None:
@@ -38,14 +38,16 @@ def elsewhere(work: Callable[[], Any]) -> Any:
         except Exception as error:  # the test looks at it
             found.append(error)
 
-    thread = threading.Thread(target=copy_context().run, args=(run,))
+    with outside_transaction():
+        deployment = copy_context()
+    thread = threading.Thread(target=deployment.run, args=(run,))
     thread.start()
     thread.join(PATIENCE)
     return found[0]
 
 
 def impatient(work: Callable[[], Any]) -> Any:
-    """Do something, and wait for nobody."""
+    """Make a call, and wait for no lock."""
     with context(deadline=timedelta(milliseconds=200)):
         return work()
 
@@ -60,8 +62,19 @@ ENDS: dict[str, Callable[[Any, Any], Any]] = {
 }
 """How others end a refresh token."""
 
+OWN_ENDS = ["revoke", "revoke_jti", "consume", "rotate"]
+"""Those that write the record of the token itself."""
+
+
+def jti_is_dead(token: Any, pair: Any) -> bool:
+    """Ask for the refresh token by its jti and the facts of its claims."""
+    claims = pair.refresh.claims
+    return token.jti_revoked(claims.jti, subject=claims.subject, issued_at=claims.issued_at, family=claims.family)
+
+
 USES: dict[str, Callable[[Any, Any], Any]] = {
     "token_revoked": lambda token, pair: token.token_revoked(pair.refresh.token) or pytest.fail("live"),
+    "jti_revoked": lambda token, pair: jti_is_dead(token, pair) or pytest.fail("live"),
     "explain": lambda token, pair: token.explain(token=pair.refresh.token).revoked or pytest.fail("live"),
     "verify": lambda token, pair: token.verify(pair.refresh.token, purpose="refresh"),
     "consume": lambda token, pair: token.consume(pair.refresh.token, purpose="refresh"),
@@ -71,7 +84,7 @@ USES: dict[str, Callable[[Any, Any], Any]] = {
 
 
 def refused(outcome: Any) -> bool:
-    """Tell whether a use was refused: for being used or ended, or because the transaction cannot know and is given up."""
+    """Return whether a use was refused: the token was used or ended, or the transaction cannot know and is rolled back."""
     return outcome is True or isinstance(outcome, (TokenRevoked, ReuseDetected, SerializationFailure))
 
 
@@ -94,17 +107,42 @@ class TestOwnTransactions:
         pair = token.issue_pair("alice")
         clock.advance(seconds=1)
         outcome: Any = None
-        stands = False
+        committed = False
         with contextlib.suppress(SerializationFailure):
             with transaction(token.resource):
                 assert token.token_revoked(pair.refresh.token) is False
                 ended = elsewhere(lambda: impatient(lambda: ENDS[end](token, pair)))
                 outcome = attempt(lambda: USES[use](token, pair)) if not isinstance(ended, Exception) else None
-            stands = True
+            committed = True
 
-        # SQLite has one writer at a time: nobody could end the token meanwhile. Of an optimistic store, only a commit
+        # SQLite has one writer at a time: no other call could end the token meanwhile. Of an optimistic store, only a commit
         # acknowledges a use.
-        assert isinstance(ended, Timeout) or refused(outcome) or (use in ("consume", "rotate") and not stands)
+        assert isinstance(ended, Timeout) or refused(outcome) or (use in ("consume", "rotate") and not committed)
+
+    @pytest.mark.parametrize("end", OWN_ENDS)
+    def test_a_jti_alone_that_others_ended_is_dead_in_an_open_transaction(self, plain, clock, end):
+        """The shortest check looks past the rows that the transaction sees, too."""
+        token = plain(jwt=JWT(SECRET))
+        pair = token.issue_pair("alice")
+        answer = None
+        with contextlib.suppress(SerializationFailure), transaction(token.resource):
+            before = token.jti_revoked(pair.refresh.claims.jti)
+            ended = elsewhere(lambda: impatient(lambda: ENDS[end](token, pair)))
+            answer = token.jti_revoked(pair.refresh.claims.jti)
+
+        assert (False, not isinstance(ended, Timeout)) == (before, answer)
+
+    def test_a_stored_token_that_others_revoked_is_not_listed(self, plain, forge, clock):
+        """Nor among the tokens of its subject."""
+        token = plain()
+        token.store_token(forge("a", sub="alice"))
+        listed: list[Any] = []
+        with contextlib.suppress(SerializationFailure), transaction(token.resource):
+            before = len(token.tokens_for_subject("alice"))
+            ended = elsewhere(lambda: impatient(lambda: token.revoke(forge("a", sub="alice"))))
+            listed = token.tokens_for_subject("alice")
+
+        assert (1, isinstance(ended, Timeout)) == (before, bool(listed))
 
     def test_the_changes_of_a_used_token_are_not_handed_out(self, plain, clock):
         """Nor in a transaction that saw them while they waited."""
@@ -142,7 +180,7 @@ class TestOwnTransactions:
 
     @pytest.mark.parametrize("undone", [True, False])
     def test_a_savepoint_takes_back_its_own_only(self, plain, forge, clock, undone):
-        """What the inner block revoked, where it failed; what the outer one revoked, stands."""
+        """The inner block fails, so its revocation is rolled back; the outer block's revocation is kept."""
         token = plain()
         with transaction(token.resource):
             token.revoke(forge("outer"))
@@ -184,8 +222,8 @@ def database(level: tuple[str, str], tmp_path: Path) -> Iterator[Database]:
 def engine(level: tuple[str, str], database: Database) -> Iterator[sa.Engine]:
     """An engine of the application's own, with a table of its own."""
     repo, options = Repo(database.url), {"isolation_level": level[1]} if level[1].isupper() else {}
-    made = sa.create_engine(repo.url.set(drivername=repo.room.drivers[0]), **options)
-    if level[1] == "reads first":  # the way SQLAlchemy's pages tell to let SQLite's transactions begin
+    made = sa.create_engine(repo.url.set(drivername=repo.dialect.drivers[0]), **options)
+    if level[1] == "reads first":  # the way that SQLAlchemy documents to let SQLite's transactions begin
         sa.event.listen(made, "connect", lambda raw, _: setattr(raw, "isolation_level", None))
         sa.event.listen(made, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
     with made.begin() as connection:
@@ -229,9 +267,23 @@ class TestJoined:
             # At SERIALIZABLE, MariaDB locks what a transaction has read, and its neighbours.
             assert isinstance(ended, Timeout) or refused(outcome)
 
+    @pytest.mark.parametrize("end", OWN_ENDS)
+    def test_a_jti_alone_that_others_ended_is_dead(self, engine, token, clock, end):
+        """So does the shortest check."""
+        pair = token.issue_pair("alice")
+        with engine.connect() as connection:
+            look(connection)
+            connection.execute(sa.text(f"SELECT count(*) FROM {token.__runtime__.store.table.name} WHERE jti = 'x'"))
+            ended = elsewhere(lambda: impatient(lambda: ENDS[end](token, pair)))
+            with joined(connection, token):
+                answer = token.jti_revoked(pair.refresh.claims.jti)
+            connection.rollback()
+
+        assert answer is not isinstance(ended, Timeout)
+
     @pytest.mark.parametrize("keep", [True, False])
     def test_a_log_out_and_the_application_s_own_write_stand_or_fall_together(self, engine, token, clock, keep):
-        """Log out everywhere and the new password: both, or neither; nobody else sees either before."""
+        """Log out everywhere and the new password: both, or neither; no other reader sees either before."""
         pair = token.issue_pair("alice")
         clock.advance(seconds=1)
         with engine.connect() as connection:
@@ -255,7 +307,7 @@ class TestJoined:
 
         async def work() -> Any:
             repo = Repo(database.url)
-            made = create_async_engine(repo.url.set(drivername=repo.room.drivers[1]))
+            made = create_async_engine(repo.url.set(drivername=repo.dialect.drivers[1]))
             async with made.connect() as connection:
                 await connection.execute(CHANGE)
                 async with joined(connection, token):
@@ -298,3 +350,45 @@ class TestJoined:
         assert waiting
         assert (3 if keep else 2) == len([each for each in outcomes if isinstance(each, TokenConsumed)])
         assert 3 == len(outcomes)
+
+
+REFUSALS = {"rotate": "ReuseDetected", "consume": "TokenConsumed"}
+
+
+@pytest.mark.parametrize(("kind", "ends"), [("mariadb", "commit"), ("mariadb", "rollback"), ("postgresql", "commit")])
+@pytest.mark.parametrize("use", list(REFUSALS))
+def test_of_two_serializable_transactions_one_wins(tmp_path, clock, kind, ends, use):
+    """Both have read the table, and both use a token. MariaDB gives one of them up at once, and it is refused once the winner commits.
+
+    If the winner rolls back, nothing was used: SerializationFailure says that the transaction may be run again. PostgreSQL always
+    says so, because it keeps the loser's transaction open.
+    """
+    with scratch(kind, tmp_path) as database:
+        token = declared(SQL(database.url, table="tokens"), "record", jwt=JWT(SECRET), store_all_tokens=True)
+        text = token.issue_pair("alice").refresh.token
+        repo, both, outcomes = Repo(database.url), threading.Barrier(2), []
+        engine = sa.create_engine(repo.url.set(drivername=repo.dialect.drivers[0]), isolation_level="SERIALIZABLE")
+
+        def act() -> None:
+            try:
+                with engine.connect() as connection:
+                    with joined(connection, token):
+                        connection.execute(sa.text("SELECT count(*) FROM tokens"))
+                        both.wait(PATIENCE)
+                        token.rotate(text) if use == "rotate" else token.consume(text, purpose="refresh")
+                    getattr(connection, ends)()
+                outcomes.append("won")
+            except Exception as error:  # the test looks at it
+                outcomes.append(type(error).__name__)
+
+        threads = [threading.Thread(target=copy_context().run, args=(act,)) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(PATIENCE)
+        engine.dispose()
+        dead = token.token_revoked(text)
+
+    refusal = REFUSALS[use] if (kind, ends) == ("mariadb", "commit") else "SerializationFailure"
+    assert sorted([refusal, "won"]) == sorted(outcomes)
+    assert dead is (ends == "commit")

@@ -1,4 +1,4 @@
-"""P8 and P9: two token resources never see each other, and no token and no jti is ever told."""
+"""Promises P8 and P9: two token resources never see each other, and no error and no log shows a token or a jti."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from voices import SECRET, declared
+from call_styles import SECRET, declared
 
 from resourcekit import Domain, argument, create, destroy, query
 from resourcekit.data_layers import SQL, Memory
@@ -19,7 +19,7 @@ from resourcekit.errors import DeclarationError
 from resourcekit_tokens import JWT, RevokedJti, RevokeToken, SigningKey, TokenRecord, TokenResource
 from resourcekit_tokens.errors import InvalidToken
 
-JTI = "jti-that-nobody-may-read"
+JTI = "jti-that-no-text-may-show"
 OTHER = "another-secret-that-is-long-enough-for-every-hash-there-is-9876543210-abc"
 
 
@@ -53,7 +53,7 @@ class TestApart:
         assert one.consume(text, purpose="user").jti == two.consume(text, purpose="user").jti
 
     def test_two_in_one_table_are_refused(self, tmp_path):
-        """They could not be told apart: a DeclarationError at first use, whatever their domains."""
+        """They could not be distinguished: a DeclarationError at first use, whatever their domains."""
         domain = Domain("crowded")
 
         class One(
@@ -127,7 +127,7 @@ class Listener:
 
 @pytest.fixture
 def listener(caplog: pytest.LogCaptureFixture) -> Iterator[Listener]:
-    """Listen to every logger there is, at its most talkative."""
+    """Listen to every logger there is, at its lowest level."""
     with caplog.at_level(1):
         names = [name for name in logging.root.manager.loggerDict if not name.startswith(("_pytest", "hypothesis"))]
         before = {name: logging.getLogger(name).level for name in names}
@@ -147,7 +147,7 @@ def assert_quiet(listener: Listener, *texts: str) -> None:
 
 class TestQuiet:
     def test_no_function_tells_a_token_or_a_jti(self, token_resource, forge, clock, listener):
-        """Whatever succeeds or fails, in every voice."""
+        """Whatever succeeds or fails, in every call style."""
         token = token_resource(
             jwt=JWT(SECRET), max_lifetime=timedelta(days=2), store_all_tokens=True, require_token_presence=True
         )
@@ -194,10 +194,10 @@ class TestQuiet:
         assert_quiet(listener, good, wrong, *odd[:3], reset, *(each.token for each in every))
         assert not any(each.claims.jti in listener.all() for each in every)
 
-    def test_no_error_of_a_store_tells_one(self, layer_name, layers, forge, listener, speak, voice, clock):
+    def test_no_error_of_a_store_tells_one(self, layer_name, layers, forge, listener, speak, call_style, clock):
         """Missing tables, refused values, clashing keys: the driver's own words stay behind."""
         text = forge(JTI)
-        missing = speak(declared(layers(layer_name), "record", storage=False), voice)
+        missing = speak(declared(layers(layer_name), "record", storage=False), call_style)
         for use in (missing.revoke, missing.store_token, missing.token_revoked, lambda text: missing.get_token(token=text)):
             listener.hear(lambda use=use: use(text))
         listener.hear(lambda: missing.revoke_jti(JTI))
@@ -275,7 +275,7 @@ class TestQuiet:
         assert_quiet(listener, text)
 
     def test_claims_can_be_copied_and_stay_quiet(self, plain, forge):
-        """Copies and pickles of claims are as good as the claims, and tell no more."""
+        """Copies and pickles of claims are as good as the claims, and show no more."""
         token = plain(jwt=JWT(SECRET, purposes={"access": "user"}))
         claims = token.verify(forge(JTI, purpose="access"))
         copies = [copy.copy(claims), copy.deepcopy(claims), pickle.loads(pickle.dumps(claims))]

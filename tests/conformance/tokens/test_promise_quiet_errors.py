@@ -10,8 +10,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from call_styles import SECRET, declared
 from test_promise_quiet import JTI, assert_quiet, listener
-from voices import SECRET, declared
 
 from resourcekit import Attr, Domain, Resource, attribute, context, create, identity, transaction, update
 from resourcekit.data_layers import SQL
@@ -41,9 +41,9 @@ def held(database: Database, table: str) -> Iterator[None]:
     connection.close()
 
 
-@pytest.mark.parametrize("colour", ["sync", "async"])
-def test_a_statement_that_is_stopped_tells_no_value(database, forge, listener, clock, colour):
-    """A lock that nobody gives back: Timeout, in both colours, and no driver tells what it was asked."""
+@pytest.mark.parametrize("call_mode", ["sync", "async"])
+def test_a_statement_that_is_stopped_tells_no_value(database, forge, listener, clock, call_mode):
+    """A lock that is never released: Timeout, sync and async, and no driver's message shows a parameter."""
     token = declared(SQL(database.url, table="tokens"), "record", jwt=JWT(SECRET))
     text = forge(JTI, purpose="user")
     token.store_token(text)
@@ -58,7 +58,7 @@ def test_a_statement_that_is_stopped_tells_no_value(database, forge, listener, c
         await token.__runtime__.store.close()
 
     with held(database, "tokens"):
-        if colour == "async":
+        if call_mode == "async":
             asyncio.run(ask())
         else:
             for use in uses:
@@ -68,7 +68,7 @@ def test_a_statement_that_is_stopped_tells_no_value(database, forge, listener, c
     for error in outcomes:
         listener._error(error)
 
-    # Where no answer came at all, the write may stand or not.
+    # Without an answer, the write may be committed or not.
     assert 3 == len(outcomes)
     assert {Timeout, OutcomeUnknown} >= {type(error) for error in outcomes}
     assert_quiet(listener, text)
@@ -78,7 +78,7 @@ def test_a_statement_that_is_stopped_tells_no_value(database, forge, listener, c
 @pytest.mark.slow
 @pytest.mark.parametrize("database", ["postgresql", "mariadb"], indirect=True)
 def test_a_connection_that_is_ended_tells_no_value(database, forge, listener, clock):
-    """A backend that is killed while it waits for a lock: the call is made again, or an error of ours says that nobody knows."""
+    """A backend that is killed while it waits for a lock: the call is repeated, or OutcomeUnknown is raised."""
     token = declared(SQL(database.url, table="tokens"), "record", jwt=JWT(SECRET))
     text = forge(JTI, purpose="user")
     token.store_token(text)
@@ -99,7 +99,7 @@ def test_a_connection_that_is_ended_tells_no_value(database, forge, listener, cl
                 database.run(ends.format(number))
     waiting.join(30)
 
-    # PostgreSQL says that it ended the statement in good order, so it is made again; of MariaDB nobody can know.
+    # PostgreSQL says that it ended the statement in good order, so it is made again; on MariaDB the outcome is unknown.
     assert blocked
     assert listener.said
     assert token.token_revoked(text) is True or any("OutcomeUnknown" in said for said in listener.said)

@@ -1,11 +1,11 @@
-"""The checks, and what ends many tokens at once, in every voice and on every layer."""
+"""The checks, and what ends many tokens at once, in every call style and on every layer."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
 
 import pytest
-from voices import SECRET
+from call_styles import SECRET
 
 from resourcekit import query
 from resourcekit.errors import Invalid, InvalidArgument
@@ -15,7 +15,7 @@ from resourcekit_tokens.errors import ReuseDetected
 
 class TestTokenRevoked:
     def test_an_unknown_token_is_not_revoked(self, token_resource, forge):
-        """Of a token that nobody revoked, nothing is known."""
+        """Of a token that was never revoked, nothing is known."""
         assert token_resource().token_revoked(forge()) is False
 
     def test_a_revoked_token_is_revoked(self, token_resource, forge):
@@ -58,7 +58,7 @@ class TestTokenRevoked:
 
     def test_the_cutoff_counts(self, token_resource, forge, clock):
         """A token that was issued before a cut-off of its subject is revoked; one of another subject is not."""
-        token = token_resource()
+        token = token_resource(foreign_iat_tolerance=timedelta(0))
         before, other = forge("one", "alice"), forge("two", "bob")
         clock.advance(seconds=1)
         token.log_out_everywhere("alice")
@@ -86,7 +86,7 @@ class TestJtiRevoked:
 
     def test_verified_facts_bring_cutoff_and_family(self, token_resource, forge, clock):
         """Subject, issued_at and family count where the caller gives them, else the record alone does."""
-        token = token_resource()
+        token = token_resource(foreign_iat_tolerance=timedelta(0))
         token.revoke(forge("one", "bob", fam="f1"))
         token.log_out_everywhere("alice")
         before, now = clock.now() - timedelta(seconds=1), clock.now()
@@ -149,7 +149,7 @@ class TestRevokeMany:
         clock.advance(hours=1)
 
         assert ["new", "old"] == [record.jti for record in token.tokens_for_subject("alice")]
-        assert [] == token.tokens_for_subject("nobody")
+        assert [] == token.tokens_for_subject("unknown")
 
     def test_what_a_log_out_everywhere_ended_is_listed_no_more(self, token_resource, clock):
         """But for the sessions that it kept; and those begun afterwards are."""
@@ -226,7 +226,7 @@ class TestRevokeMany:
 
 class TestLogOutEverywhere:
     def test_it_ends_stored_and_never_stored_tokens_with_one_record(self, token_resource, forge, clock):
-        """One write, however many tokens; it tells what it wrote."""
+        """One write, however many tokens; it returns what it wrote."""
         token = token_resource()
         texts = [forge(f"jti-{number}") for number in range(3)]
         token.store_token(texts[0])
@@ -238,9 +238,22 @@ class TestLogOutEverywhere:
         assert all(token.token_revoked(text) for text in texts)
         assert 1 == query(token.resource).count()
 
+    def test_a_token_of_others_lives_once_it_is_later_by_the_tolerance(self, token_resource, forge, clock):
+        """It has no generation, and the clock of its issuer may be ahead: ``clock_skew`` counts unless another tolerance is given."""
+        usual, strict = token_resource(), token_resource(foreign_iat_tolerance=timedelta(minutes=5))
+        for token in (usual, strict):
+            token.log_out_everywhere("alice")
+        clock.advance(seconds=59)
+        early = forge("early")
+        clock.advance(seconds=1)
+        late = forge("late")
+
+        assert [True, False] == [usual.token_revoked(text) for text in (early, late)]
+        assert [True, True] == [strict.token_revoked(text) for text in (early, late)]
+
     def test_a_token_issued_at_the_very_moment_lives(self, token_resource, forge, clock):
-        """Earlier than the cut-off dies; at the cut-off lives, so that a session begun right after does."""
-        token = token_resource()
+        """Earlier than the cut-off dies; at the cut-off lives, where no tolerance for other clocks is wanted."""
+        token = token_resource(foreign_iat_tolerance=timedelta(0))
         before = forge("before", iat=(clock.now() - timedelta(microseconds=100)).timestamp())
         token.log_out_everywhere("alice")
 
@@ -248,7 +261,7 @@ class TestLogOutEverywhere:
         assert token.token_revoked(forge("at")) is False
 
     def test_a_token_without_iat_dies(self, token_resource, forge):
-        """Nobody knows when it was issued."""
+        """The time of issue is unknown."""
         token = token_resource()
         token.log_out_everywhere("alice")
 
@@ -266,7 +279,7 @@ class TestLogOutEverywhere:
         assert token.token_revoked(other) is True
 
     def test_a_kept_token_without_iat_lives_too(self, token_resource, forge, clock):
-        """``keep`` names it, so nobody need know when it was issued."""
+        """``keep`` names it, so the time of its issue is not needed."""
         token = token_resource()
         keep = forge("kept", iat=None)
         clock.advance(seconds=1)
@@ -276,7 +289,7 @@ class TestLogOutEverywhere:
         assert token.token_revoked(forge("other", iat=None)) is True
 
     def test_whom_an_earlier_cutoff_ended_no_later_one_keeps(self, token_resource, forge, clock):
-        """``keep`` cannot bring a dead session back (P1), not even one without ``iat``."""
+        """``keep`` cannot revive a dead session, not even one without ``iat`` (promise P1: a revoked token stays revoked)."""
         token = token_resource()
         dead, undated = forge("dead", fam="f1"), forge("undated", iat=None)
         clock.advance(seconds=1)
@@ -288,7 +301,7 @@ class TestLogOutEverywhere:
         assert token.token_revoked(undated) is True
 
     def test_a_later_cutoff_ends_whom_an_earlier_one_kept(self, token_resource, forge, clock):
-        """Kept once is not kept for ever."""
+        """``keep`` holds for one cut-off, not for later ones."""
         token = token_resource()
         keep = forge("kept")
         clock.advance(seconds=1)
@@ -299,7 +312,7 @@ class TestLogOutEverywhere:
         assert token.token_revoked(keep) is True
 
     def test_the_later_cutoff_wins(self, token_resource, forge, clock):
-        """A cut-off in the past leaves one that stands later as it is."""
+        """A cut-off in the past does not change a later one."""
         token = token_resource()
         clock.advance(hours=1)
         text = forge("one")

@@ -1,4 +1,4 @@
-"""Whatever is given to a function, what comes back is an answer or an error of ours; after an error nothing is written."""
+"""For any argument, a function returns an answer or raises a ResourcekitError; after an error nothing is written."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from voices import SECRET
+from call_styles import SECRET
 
 from resourcekit import query
 from resourcekit.errors import ResourcekitError
@@ -95,7 +95,7 @@ def test_odd_arguments_are_answered_or_refused(plain, forge, function, keyed):
                 getattr(token, function)(*arguments, **given)
             except ResourcekitError:
                 pass
-            except Exception as error:  # the list tells all of them at once
+            except Exception as error:  # the list shows all of them at once
                 wrong.append(f"{name}={kind}: {type(error).__name__}")
 
     assert [] == wrong

@@ -12,7 +12,7 @@ from resourcekit_tokens import RevokeToken
 
 
 def test_a_function_hands_its_facts_to_the_action_that_it_runs(plain: Any, forge: Any) -> None:
-    """``using(actor=...)`` reaches the changes of the configured action, in both colours, and ends with the call."""
+    """``using(actor=...)`` reaches the changes of the configured action, sync and async, and ends with the call."""
     seen = []
 
     def note(changeset: Any, context: Any) -> Any:

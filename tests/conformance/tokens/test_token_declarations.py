@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from voices import SECRET, declared
+from call_styles import SECRET, declared
 
 from resourcekit import (
     Attr,
@@ -139,7 +139,7 @@ class TestOwnActions:
         assert ("phone", {"a": 1}) == (record.device, record.extra_data)
 
     def test_an_open_update_runs_on_many_at_once(self, plain, forge):
-        """Its declaration tells what it writes, so one statement for all records is no risk."""
+        """Its declaration names what it writes, so one statement for all records is no risk."""
         body = {
             "__annotations__": {"seen": Attr[int]},
             "seen": attribute(default=0),
@@ -198,7 +198,7 @@ class TestOwnActions:
         assert declared(Memory(), "resource", {"own": made}, allow_unsafe_actions=frozenset({"own"}))
 
     def test_an_allowed_destroy_destroys(self, plain, forge):
-        """Whoever names it, gets it."""
+        """It is included if it is named."""
         token = plain({"wipe": destroy()}, allow_unsafe_actions={"wipe"})
         token.resource.wipe(token.revoke(forge("one")))
 
@@ -214,7 +214,7 @@ class TestOwnActions:
         assert "RK225" in str(caught.value)
 
     def test_an_own_generic_action_works_on_the_class(self, plain, forge):
-        """Functions are there for the user's own actions, in the colour of the call."""
+        """Functions are there for the user's own actions, in the call mode of the caller."""
 
         @action
         @classmethod
@@ -324,7 +324,7 @@ class TestOverrides:
         assert 1 == len(token.read_expired())
 
     def test_notifiers_of_the_sweep_see_each_record(self, plain, forge, clock):
-        """A notifier on ``expunge_expired`` switches the sweep to records, which are all told."""
+        """A notifier on ``expunge_expired`` switches the sweep to records, and gets each of them."""
         gone = []
         token = plain({"expunge_expired": destroy(notifiers=[lambda notification: gone.append(notification.record.jti)])})
         for number in range(5):

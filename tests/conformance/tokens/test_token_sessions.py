@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from voices import SECRET
+from call_styles import SECRET
 
 from resourcekit import Attr, attribute
 from resourcekit_tokens import JWT

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 
 import pytest
-from voices import declared
+from call_styles import declared
 
 from resourcekit import Attr, Domain, Resource, attribute, create, identity, info, query, transaction
 from resourcekit.data_layers import SQL, Memory

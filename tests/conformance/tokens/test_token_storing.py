@@ -1,11 +1,11 @@
-"""Storing and finding the facts of tokens, pending changes, and presence, in every voice and on every layer."""
+"""Storing and finding the facts of tokens, pending changes, and presence, in every call style and on every layer."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from voices import SECRET
+from call_styles import SECRET
 
 from resourcekit import Attr, attribute, query
 from resourcekit.errors import Invalid, InvalidArgument

@@ -74,7 +74,7 @@ def test_plugins_lists_what_each_brings(run, installed):
 
 
 def test_plugins_in_json(run, installed):
-    """``--json`` tells the same."""
+    """``--json`` prints the same findings."""
     good, bad = json.loads(run("plugins", "--json").stdout)
 
     assert (["ram"], "", "ImportError: no") == (good["data_layers"], good["error"], bad["error"])
@@ -115,7 +115,7 @@ class Order(Resource, domain=shop, data_layer=Layer()):
 
 
 @pytest.mark.parametrize(("framework", "found"), [("", "Nothing found."), ("import starlette", "warning RK082 shop_app.Order")])
-def test_a_program_is_looked_at_in_its_own_colour(tmp_path, framework, found):
+def test_a_program_is_looked_at_in_its_own_call_mode(tmp_path, framework, found):
     """What answers requests in a loop uses async drivers, and a layer that has none holds it up."""
     (tmp_path / "shop_app.py").write_text(BLOCKING.format(framework=framework))
     command = [sys.executable, "-m", "resourcekit", "doctor", "shop_app"]
@@ -123,3 +123,24 @@ def test_a_program_is_looked_at_in_its_own_colour(tmp_path, framework, found):
 
     assert ("", int(bool(framework))) == (done.stderr, done.returncode)
     assert done.stdout.startswith(found)
+
+
+@pytest.mark.parametrize("options", [(), ("--data",)])
+def test_doctor_makes_no_file(run, folder, options):
+    """A file of SQLite that does not exist is a finding with its path from this folder, and does not exist afterwards."""
+    (folder / f"absent_app{len(options)}.py").write_text(ABSENT.format(folder), encoding="utf-8")
+
+    result = run("doctor", f"absent_app{len(options)}", *options)
+
+    assert 1 == result.exit_code
+    assert "the file none.db does not exist" in result.output
+    assert not (folder / "none.db").exists()
+
+
+ABSENT = """
+from resourcekit import Domain
+from resourcekit.data_layers import SQL
+from resourcekit_tokens import TokenRecord, TokenResource
+
+class Token(TokenRecord, domain=Domain("absent"), data_layer=SQL("sqlite:///{}/none.db"), extensions=[TokenResource]): ...
+"""

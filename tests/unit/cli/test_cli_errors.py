@@ -32,7 +32,7 @@ def test_a_traceback_can_be_asked_for(run, monkeypatch, way):
 
 
 def test_several_errors_come_together(run, folder):
-    """All that is wrong with a declaration is told at once."""
+    """All problems of a declaration are reported at once."""
     (folder / "wrong.py").write_text(
         "from __future__ import annotations\n"
         "from resourcekit import Attr, Resource, attribute, create, index\n"
@@ -54,7 +54,7 @@ def test_wrong_usage_is_exit_code_two(run, words):
 
 
 def test_settings_that_cannot_be_are_not_supervised(run, folder, monkeypatch):
-    """They do not heal by being tried again: told at once, with whose they are, and exit code 2."""
+    """They stay however often they are tried: reported at once, with their resource, and exit code 2."""
     monkeypatch.delenv("TICKETS_URL", raising=False)
     (folder / "unset.py").write_text(
         "from __future__ import annotations\n"

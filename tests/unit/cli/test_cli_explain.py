@@ -23,7 +23,7 @@ def test_it_shows_what_the_class_became(run, folder):
     assert f"about read word: str, limit: int? you {place('@read')}" in lines
     assert f"count_open action -> int you {place('@action')}" in lines
     assert f"by_subject subject you {place('by_subject')}" in lines
-    assert "Archival Marks instead of destroying. transformers: AddArchivedAt; services: Count" in lines
+    assert {"Archival Marks instead of destroying.", "Archival transformers add archived at", "Archival services count"} <= lines
 
 
 def test_it_hides_a_sensitive_default(run):
@@ -32,12 +32,16 @@ def test_it_hides_a_sensitive_default(run):
         assert "hunter2" not in run("explain", "helpdesk_app:Ticket", *form).output
 
 
-def test_a_pipe_gets_no_colour_and_no_box(run):
+def test_a_pipe_gets_no_call_mode_and_no_box(run):
     """Without a terminal the text is plain, and no line is cut or broken, however long it is."""
     output = run("explain", "helpdesk_app:Ticket").output
 
     assert not {"\x1b", "│", "┃", "─", "…"} & set(output)
-    assert "HasPrimaryKey, NamedFieldsExist, OnePrimaryActionOfAKind, StepsCanRun, ActionsAreSound" in output
+    verifiers = (
+        "has primary key, names can be given, named fields exist, limits can be met, one primary action of a kind, steps can run, "
+        "actions are sound"
+    )
+    assert verifiers in output
 
 
 def test_json_holds_the_same_facts(run):
@@ -59,7 +63,7 @@ def test_mermaid_is_a_class_diagram(run):
     assert {"+str subject", "-int id key", "-Literal status", "-datetime? archived_at", "+submit(id, subject) create"} <= set(
         lines
     )
-    assert {"Ticket ..> Archival : extended by", "Ticket --> Memory : kept in"} <= set(lines)
+    assert {"Ticket ..> Archival : extended by", "Ticket --> Memory : stored in"} <= set(lines)
 
 
 def test_two_forms_at_once_are_wrong_usage(run):
@@ -79,3 +83,92 @@ def test_what_stands_elsewhere_is_shown_as_python_finds_it(run, folder):
 
     assert any(line.startswith("jti str") and "TokenResource resourcekit_tokens/record.py:" in line for line in lines)
     assert not any("replaced by TokenResource" in line for line in lines)
+
+
+def test_relationships_are_listed(run, folder):
+    """A relationship is shown with its kind, the other resource and the key."""
+    (folder / "shop_app.py").write_text(
+        """
+from __future__ import annotations
+from resourcekit import Attr, Domain, Many, One, Resource, attribute, belongs_to, has_many
+
+class Customer(Resource, domain=Domain("shop")):
+    id: Attr[int] = attribute(primary_key=True)
+    sponsor_id: Attr[int | None] = attribute(default=None)
+    sponsor: One[Customer | None] = belongs_to("sponsor_id", public=True)
+    friends: Many[Customer] = has_many("sponsor_id")
+"""
+    )
+    lines = {" ".join(line.split()) for line in run("explain", "shop_app").output.splitlines()}
+    (facts,) = json.loads(run("explain", "shop_app", "--json").stdout)
+
+    assert "sponsor belongs_to Customer | None sponsor_id restrict you shop_app.py:8" in lines
+    assert ("has_many", "Customer", ["sponsor_id"], False) == tuple(
+        facts["relationships"][1][name] for name in ("kind", "to", "key", "public")
+    )
+
+
+RELATED = """
+from __future__ import annotations
+from resourcekit import Attr, Calc, Domain, Many, One, Resource, attribute, belongs_to, calculated, has_many, many_to_many
+shop = Domain("shop")
+class Author(Resource, domain=shop):
+    id: Attr[int] = attribute(primary_key=True)
+    name: Attr[str] = attribute()
+    books: Many[Book] = has_many("author_id")
+    loud: Calc[str] = calculated(lambda: Author.name + "!")
+    written: Calc[int] = calculated(lambda: Author.books.count())
+class Book(Resource, domain=shop):
+    id: Attr[int] = attribute(primary_key=True)
+    author_id: Attr[int | None] = attribute(default=None)
+    author: One[Author | None] = belongs_to("author_id")
+    tags: Many[Tag] = many_to_many(through=lambda: BookTag, source="book_id", destination="tag_id")
+class Tag(Resource, domain=shop):
+    id: Attr[int] = attribute(primary_key=True)
+    books: Many[Book] = many_to_many(through=lambda: BookTag, source="tag_id", destination="book_id")
+class BookTag(Resource, domain=shop):
+    book_id: Attr[int] = attribute(primary_key=True)
+    tag_id: Attr[int] = attribute(primary_key=True)
+    book: One[Book] = belongs_to("book_id", on_delete="cascade")
+"""
+
+
+def test_mermaid_draws_how_entities_are_related(run, folder):
+    """A domain whose resources are related is an entity relationship diagram, one line for both directions of a key."""
+    (folder / "related_app.py").write_text(RELATED)
+    lines = [line.strip() for line in run("explain", "related_app:shop", "--mermaid").output.splitlines()]
+
+    assert "erDiagram" == lines[0]
+    assert {
+        "int id PK",
+        "int author_id FK",
+        "int book_id PK, FK",
+        'int written "count of books"',
+        'str loud "expression"',
+    } <= set(lines)
+    assert [
+        'Author |o--o{ Book : "books / author"',
+        'Book }o--o{ Tag : "tags / books"',
+        'Book ||--o{ BookTag : "book"',
+    ] == lines[-3:]
+
+
+def test_calculations_and_aggregates_are_listed(run, folder):
+    """A computed value is shown with its type and how it is computed, a belongs_to with what a removal does."""
+    (folder / "related_app.py").write_text(RELATED)
+    lines = {" ".join(line.split()).rpartition(" you ")[0] for line in run("explain", "related_app").output.splitlines()}
+
+    assert {"loud str expression", "written int count of books", "book belongs_to Book book_id cascade"} <= lines
+
+
+def test_no_line_of_a_pipe_is_longer_than_a_few_terminals(run, folder):
+    """The token resource, which brings the most, has lines of 300 columns at most, each with whole words."""
+    (folder / "tokens_app.py").write_text(
+        "from resourcekit.data_layers import Memory\nfrom resourcekit_tokens import TokenRecord, TokenResource\n"
+        "class Token(TokenRecord, data_layer=Memory(), extensions=[TokenResource(sessions=True)]): ...\n",
+        encoding="utf-8",
+    )
+
+    lines = run("explain", "tokens_app:Token").output.splitlines()
+
+    assert [] == [line for line in lines if len(line) > 300 or line.endswith("…")]

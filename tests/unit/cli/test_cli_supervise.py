@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
+from tests.support.commands import running
 
-def start(folder: Path, *words: str) -> subprocess.Popen[str]:
-    """Start the command in that folder, and leave it running."""
-    command = [sys.executable, "-m", "resourcekit", "supervise", "helpdesk_app", *words]
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    return subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+pytestmark = pytest.mark.slow
 
 
 def read(process: subprocess.Popen[str], count: int) -> tuple[list[str], list[str]]:
@@ -35,7 +29,7 @@ def read(process: subprocess.Popen[str], count: int) -> tuple[list[str], list[st
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_tells_each_run_and_stops_at_a_signal(folder, number):
     """A line for each service and each run, good or failed, without the error's text; a clean end with exit code 0."""
-    with start(folder) as process:
+    with running(folder, "supervise", "helpdesk_app") as process:
         lines, found = read(process, 4)
         process.send_signal(number)
         rest, errors = process.communicate(timeout=30)
@@ -49,10 +43,10 @@ def test_it_tells_each_run_and_stops_at_a_signal(folder, number):
 
 
 def test_a_run_that_hangs_does_not_hold_it_up(folder):
-    """After ``--stop-timeout`` it ends all the same, and exit code 1 tells."""
+    """After ``--stop-timeout`` it ends in any case, with exit code 1."""
     app = folder / "helpdesk_app.py"
     app.write_text(app.read_text().replace("self.runs += 1", "import time; print('begun', flush=True); time.sleep(60)"))
-    with start(folder, "--stop-timeout", "0.1") as process:
+    with running(folder, "supervise", "helpdesk_app", "--stop-timeout", "0.1") as process:
         lines, _ = read(process, 3)
         process.send_signal(signal.SIGTERM)
         rest, _ = process.communicate(timeout=30)
@@ -67,28 +61,29 @@ def until(holds: Callable[[], object]) -> None:
     ends_at = time.monotonic() + 60
     while not holds():
         assert time.monotonic() < ends_at
-        time.sleep(0.05)  # nobody announces it
+        time.sleep(0.05)  # it is not announced
 
 
 def test_a_file_tells_a_probe_that_it_is_healthy(folder):
-    """There while all is well, gone when a service is late by two intervals, and gone at the end."""
-    app, file = folder / "helpdesk_app.py", folder / "healthy"
+    """There while all is well, gone when a service is late by two intervals, and gone at the end. The live file stays."""
+    app, file, live = folder / "helpdesk_app.py", folder / "healthy", folder / "live"
     app.write_text(app.read_text().replace("if self.runs == 2:", "if self.runs > 2:"))
-    with start(folder, "--health-file", str(file)) as process:
+    with running(folder, "supervise", "helpdesk_app", "--health-file", str(file), "--live-file", str(live)) as process:
         until(file.exists)
-        told = json.loads(file.read_text())
+        received = json.loads(file.read_text())
         until(lambda: not file.exists())
+        lives = live.exists()  # what the service fails with is no reason to start the process again
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=30)
 
-    assert (True, "running") == (told["healthy"], told["state"])
+    assert (True, "running", True, False) == (received["healthy"], received["state"], lives, live.exists())
     assert ("", 0) == (errors, process.returncode)
 
 
 def test_the_file_of_a_healthy_one_is_renewed_and_goes_with_it(folder):
     """A probe that looks at its age sees a process that hangs."""
     file = folder / "healthy"
-    with start(folder, "--health-file", str(file)) as process:
+    with running(folder, "supervise", "helpdesk_app", "--health-file", str(file)) as process:
         until(file.exists)
         before = file.stat().st_mtime_ns
         until(lambda: file.exists() and file.stat().st_mtime_ns > before)

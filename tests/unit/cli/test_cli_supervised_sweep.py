@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import sqlite3
 import subprocess
-import sys
 import time
 from contextlib import closing
 from datetime import timedelta
@@ -18,6 +16,9 @@ import pytest
 from resourcekit import Domain, utc_now
 from resourcekit.data_layers import SQL
 from resourcekit_tokens import JWT, RevokedJti, TokenRecord, TokenResource
+from tests.support.commands import running
+
+pytestmark = pytest.mark.slow
 
 SECRET = "8rT2-vJq0Zp4_xWk6NfYb1HdLs9GmUc3-qAe7RiOt5BnVwXy2KjPzE4hQ6M0gDfS8"
 RECORDS = 10_001
@@ -48,7 +49,7 @@ class Token(
 
 
 def write_app(folder: Path, *, pause: float = 0, slow: bool = False) -> None:
-    """Write the module; its import may take a while, and its sweep, which then shows each record to somebody."""
+    """Write the module; its import may take a while, and so may its sweep, which passes each record to a notifier."""
     slowly, notifiers = ("time.sleep(0.001)", "[slowly]") if slow else ("pass", "()")
     (folder / "sweeping_app.py").write_text(APP.format(pause=pause, slowly=slowly, notifiers=notifiers))
 
@@ -74,13 +75,6 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def start(folder: Path, *words: str) -> subprocess.Popen[str]:
-    """Start the command in that folder, and leave it running."""
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    command = [sys.executable, "-m", "resourcekit", *words]
-    return subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
 def left(folder: Path) -> int:
     """Return how many records there are."""
     with closing(sqlite3.connect(folder / "tokens.db")) as connection:
@@ -91,10 +85,10 @@ def left(folder: Path) -> int:
 def test_a_signal_ends_a_sweep_between_two_batches(folder, number):
     """In the middle of a sweep: exit code 0, long before the stop timeout, and what was not swept is still there."""
     write_app(folder, slow=True)
-    with start(folder, "supervise", "sweeping_app", "--stop-timeout", "20") as process:
+    with running(folder, "supervise", "sweeping_app", "--stop-timeout", "20") as process:
         while left(folder) == RECORDS:
             assert process.poll() is None
-            time.sleep(0.001)  # what tells that the sweep has begun is the database itself
+            time.sleep(0.001)  # only the database shows that the sweep has begun
         began = time.perf_counter()
         process.send_signal(number)
         rest, errors = process.communicate(timeout=20.5)
@@ -109,9 +103,9 @@ def test_a_signal_ends_a_sweep_between_two_batches(folder, number):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_that_comes_while_the_app_is_imported_is_not_lost(folder, number):
-    """It ends cleanly once the import is done; as the first process of a container it would else go on for ever."""
+    """It ends cleanly once the import is done; as the first process of a container it would otherwise go on."""
     write_app(folder, pause=1)
-    with start(folder, "supervise", "sweeping_app") as process:
+    with running(folder, "supervise", "sweeping_app") as process:
         line = process.stdout.readline()
         process.send_signal(number)
         rest, errors = process.communicate(timeout=30)
@@ -122,9 +116,9 @@ def test_a_signal_that_comes_while_the_app_is_imported_is_not_lost(folder, numbe
 
 
 def test_a_second_signal_ends_it_at_once(folder):
-    """Whoever does not want to wait says so again."""
+    """A second signal ends it without waiting."""
     write_app(folder, pause=60)
-    with start(folder, "supervise", "sweeping_app") as process:
+    with running(folder, "supervise", "sweeping_app") as process:
         process.stdout.readline()
         for _ in range(200):
             process.send_signal(signal.SIGTERM)
@@ -138,39 +132,39 @@ def test_a_second_signal_ends_it_at_once(folder):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_expunge_between_two_batches(folder, number):
-    """It tells what it has done, and that something is left: exit code 1. The next one does the rest."""
+    """It prints what it has done, and that something is left: exit code 1. The next one does the rest."""
     write_app(folder, slow=True)
-    with start(folder, "expunge", "sweeping_app") as process:
+    with running(folder, "expunge", "sweeping_app") as process:
         while left(folder) == RECORDS:
             assert process.poll() is None
             time.sleep(0.001)  # see above
         process.send_signal(number)
-        told, errors = process.communicate(timeout=60)
+        received, errors = process.communicate(timeout=60)
     code = process.returncode
     gone = RECORDS - left(folder)
     write_app(folder)
-    with start(folder, "expunge", "sweeping_app") as process:
+    with running(folder, "expunge", "sweeping_app") as process:
         process.communicate(timeout=60)
 
     assert 0 < gone < RECORDS - 1
-    assert f"sweeping_app.Token: {gone} gone in " in told
+    assert f"sweeping_app.Token: {gone} removed in " in received
     assert (f"{number.name}: stopped; what is left goes with the next sweep.\n", 1) == (errors, code)
     assert (0, 1) == (process.returncode, left(folder))
 
 
 def test_expunge_works_beside_supervise(folder):
     """The one-shot takes part in the sweep of the process beside it: all expired records go, and both end well."""
-    with start(folder, "supervise", "sweeping_app") as process:
+    with running(folder, "supervise", "sweeping_app") as process:
         while "Supervising" not in process.stdout.readline():
             assert process.poll() is None
-        with start(folder, "expunge", "sweeping_app") as once:
-            told, errors = once.communicate(timeout=60)
+        with running(folder, "expunge", "sweeping_app") as once:
+            received, errors = once.communicate(timeout=60)
         process.send_signal(signal.SIGTERM)
         rest, complaints = process.communicate(timeout=30)
 
     assert ("", 0) == (errors, once.returncode)
-    assert "sweeping_app.Token: " in told
-    assert " gone in " in told
+    assert "sweeping_app.Token: " in received
+    assert " removed in " in received
     assert ("", 0) == (complaints, process.returncode)
     assert "failed" not in rest
     assert 1 == left(folder)

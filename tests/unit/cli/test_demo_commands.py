@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 SCRIPTS = Path(sys.executable).parent
 
 
@@ -21,7 +23,7 @@ def shell(command: str, folder: Path, **settings: str) -> subprocess.CompletedPr
     )
 
 
-@pytest.fixture(params=["by its path", "by its name"])
+@pytest.fixture(params=[pytest.param("by its path", marks=pytest.mark.slow), "by its name"])
 def typed(request, tmp_path):
     """How the command is typed, and with which search path: a fresh virtual environment is not in it."""
     if request.param == "by its path":
@@ -32,15 +34,15 @@ def typed(request, tmp_path):
     return "resourcekit", os.pathsep.join([str(SCRIPTS), os.defpath])
 
 
-@pytest.mark.parametrize("file", ["", "my file.db"])
+@pytest.mark.parametrize("file", [pytest.param("", marks=pytest.mark.slow), "my file.db"])
 def test_what_the_demo_prints_can_be_typed(typed, file, tmp_path):
     """Check, revoke, check, explain: each runs as printed, also without the environment activated."""
     command, path = typed
-    told = shell(f"{command} demo{f' --db {file!r}' if file else ''}", tmp_path, PATH=path)
-    printed = [line.strip() for line in told.stdout.splitlines() if " token " in line and "--file" in line]
+    received = shell(f"{command} demo{f' --db {file!r}' if file else ''}", tmp_path, PATH=path)
+    printed = [line.strip() for line in received.stdout.splitlines() if " token " in line and "--file" in line]
     answers = [shell(line, tmp_path, PATH=path) for line in printed]
 
-    assert 0 == told.returncode, told.stderr
+    assert 0 == received.returncode, received.stderr
     assert [0, 0, 1, 1] == [answer.returncode for answer in answers], [answer.stderr for answer in answers]
     assert ["not revoked", "revoked at", "revoked", "revoked (rule: token)"] == [
         " ".join(answer.stdout.split()[: len(wanted.split())])
@@ -49,7 +51,7 @@ def test_what_the_demo_prints_can_be_typed(typed, file, tmp_path):
 
 
 def test_the_token_that_the_demo_leaves_is_its_owners(tmp_path):
-    """Nobody else may read the file with the token, nor the secret."""
+    """No other user may read the file with the token, nor the secret."""
     shell(f"{SCRIPTS}/resourcekit demo", tmp_path)
 
     assert {0o600} == {file.stat().st_mode & 0o777 for file in (tmp_path / "demo.db.token", tmp_path / "demo.db.secret")}

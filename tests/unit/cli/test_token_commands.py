@@ -56,22 +56,22 @@ def run(accounts):
 
 
 def test_a_token_is_issued_checked_revoked_and_explained(run):
-    """Each step reads the token from standard input, and the exit code tells what was found."""
+    """Each step reads the token from standard input, and the exit code is the result."""
     issued = run("token", "issue", "accounts_app:Token", "alice").output
 
     live = run("token", "check", "accounts_app:Token", typed=issued)
     revoked = run("token", "revoke", "accounts_app:Token", "--reason", "logout", typed=issued)
     dead = run("token", "check", "accounts_app:Token", typed=issued)
-    told = run("token", "explain", "accounts_app:Token", typed=issued)
+    received = run("token", "explain", "accounts_app:Token", typed=issued)
 
     assert (0, "not revoked\n") == (live.exit_code, live.output)
     assert 0 == revoked.exit_code
     assert revoked.output.startswith("revoked at ")
     assert "(logout)" in revoked.output
     assert (1, "revoked\n") == (dead.exit_code, dead.output)
-    assert 1 == told.exit_code
-    assert "rule: token" in told.output
-    assert "reason: logout" in told.output
+    assert 1 == received.exit_code
+    assert "rule: token" in received.output
+    assert "reason: logout" in received.output
 
 
 def test_a_token_is_read_from_a_file(run, tmp_path):
@@ -83,7 +83,7 @@ def test_a_token_is_read_from_a_file(run, tmp_path):
 
 
 def test_a_token_on_the_command_line_is_wrong_usage(run):
-    """Whatever stands behind the resource is refused and not repeated: other processes can read a command line."""
+    """Any argument after the resource is refused and not repeated: other processes can read a command line."""
     issued = run("token", "issue", "accounts_app:Token", "alice").output.strip()
     result = run("token", "check", "accounts_app:Token", issued)
 
@@ -121,7 +121,7 @@ def test_garbage_is_revoked(run):
 
 
 def test_issue_without_keys_says_what_to_write(run):
-    """A resource that knows no keys cannot sign."""
+    """A resource without keys cannot sign."""
     result = run("token", "issue", "accounts_app:Foreign", "alice")
 
     assert 0 != result.exit_code
@@ -145,18 +145,18 @@ def test_expunge_sweeps_every_token_resource(run, accounts):
     there = (len(accounts.Token.read_expired()), len(accounts.Foreign.read_expired()))
     wet = run("expunge", "accounts_app")
 
-    assert ["accounts_app.Token: 3 would go", "accounts_app.Foreign: 1 would go"] == [
+    assert ["accounts_app.Token: 3 would be removed", "accounts_app.Foreign: 1 would be removed"] == [
         line.rpartition(",")[0] for line in dry.output.splitlines()
     ]
     assert (3, 1) == there
-    assert ["accounts_app.Token: 3 gone in 1 batch", "accounts_app.Foreign: 1 gone in 1 batch"] == [
+    assert ["accounts_app.Token: 3 removed in 1 batch", "accounts_app.Foreign: 1 removed in 1 batch"] == [
         line.rpartition(",")[0] for line in wet.output.splitlines()
     ]
     assert [] == accounts.Token.read_expired() + accounts.Foreign.read_expired()
 
 
 def test_one_resource_that_fails_does_not_keep_expunge_from_the_others(run, accounts):
-    """The failure is told with its resource, the others are swept, and the exit code says that something went wrong."""
+    """The failure is reported with its resource, the others are swept, and the exit code shows that one failed."""
     past = datetime(2020, 1, 1, tzinfo=UTC)
     accounts.Foreign.revoke_jti("d", expires_at=past)
     with sqlite3.connect("accounts.db") as connection:
@@ -166,7 +166,7 @@ def test_one_resource_that_fails_does_not_keep_expunge_from_the_others(run, acco
 
     assert 1 == result.exit_code
     assert "accounts_app.Token: failed: Unavailable" in result.output
-    assert "accounts_app.Foreign: 1 gone in 1 batch" in result.output
+    assert "accounts_app.Foreign: 1 removed in 1 batch" in result.output
 
 
 def test_demo_tells_the_life_of_a_token_and_leaves_a_usable_file(tmp_path, monkeypatch):
@@ -175,13 +175,13 @@ def test_demo_tells_the_life_of_a_token_and_leaves_a_usable_file(tmp_path, monke
 
     environment = {**os.environ, "RESOURCEKIT_DEMO_DB": "story.db"}
     command = [sys.executable, "-m", "resourcekit"]
-    told = subprocess.run([*command, "demo", "--db", "story.db"], capture_output=True, text=True, check=True).stdout
+    received = subprocess.run([*command, "demo", "--db", "story.db"], capture_output=True, text=True, check=True).stdout
     check = [*command, "token", "check", "resourcekit_tokens.demo:Token", "--file", "story.db.token"]
     checked = subprocess.run(check, capture_output=True, text=True, env=environment, check=False)
 
-    assert "Token.revoke(" in told
-    assert "True" in told
-    assert "token check resourcekit_tokens.demo:Token --file" in told
+    assert "Token.revoke(" in received
+    assert "True" in received
+    assert "token check resourcekit_tokens.demo:Token --file" in received
     assert (0, "not revoked\n") == (checked.returncode, checked.stdout)
 
 
@@ -193,3 +193,45 @@ def test_demo_can_be_told_again_on_the_same_file(tmp_path, monkeypatch):
     codes = [subprocess.run(command, capture_output=True, check=False).returncode for _ in range(2)]
 
     assert [0, 0] == codes
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        lambda token: token.encode(),
+        lambda token: b"\xef\xbb\xbf" + token.encode() + b"\r\n",
+        lambda token: (token + "\r\n").encode("utf-16"),
+        lambda token: f"Bearer {token}\n".encode(),
+        lambda token: f"bearer  {token}".encode(),
+    ],
+    ids=["utf-8", "byte order mark", "utf-16", "bearer", "lower case"],
+)
+def test_a_file_may_hold_a_token_as_shells_and_headers_write_it(run, tmp_path, written):
+    """PowerShell writes UTF-16, editors write byte order marks, and a header begins with Bearer."""
+    token = run("token", "issue", "accounts_app:Token", "alice").output.strip()
+    (tmp_path / "token.txt").write_bytes(written(token))
+
+    found = run("token", "check", "accounts_app:Token", "--file", tmp_path / "token.txt")
+
+    assert (0, "not revoked\n") == (found.exit_code, found.output)
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (b"\xff\xfe\x00", "holds no text in UTF-8 or UTF-16"),
+        (b"\x80", "UTF-8"),
+        (b"a" * 70_000, "longer than 64 KiB"),
+        (b" \n", "is empty"),
+        (b"Bearer \n", "is empty"),
+    ],
+)
+def test_a_file_without_text_is_wrong_usage(run, tmp_path, content, text):
+    """The exit code is 2, which does not mean "revoked", and the message names the next step."""
+    (tmp_path / "token.txt").write_bytes(content)
+
+    found = run("token", "check", "accounts_app:Token", "--file", tmp_path / "token.txt")
+
+    assert 2 == found.exit_code
+    assert text in found.output
+    assert "give a file that holds one token" in " ".join(found.output.replace("│", " ").split())

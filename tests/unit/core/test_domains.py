@@ -7,6 +7,7 @@ import threading
 import traceback
 import weakref
 from collections.abc import Callable, Iterable
+from datetime import timedelta
 from typing import Any, ClassVar
 
 import attrs
@@ -34,12 +35,23 @@ class NoTwin(Verifier):
             yield Finding(id="TWIN", what=f"says the same as {twin.__name__}", cure="Say something else.", origin=info.origin)
 
 
+class Idle(Service):
+    """A service that does nothing."""
+
+    def interval(self, options: object) -> timedelta:
+        """Run once an hour."""
+        return timedelta(hours=1)
+
+    async def run(self, context: object) -> None:
+        """Do nothing."""
+
+
 @attrs.frozen(kw_only=True)
 class Unique(Extension):
     """Brings the verifier, and a service."""
 
     verifiers = (NoTwin,)
-    services = (Service,)
+    services = (Idle,)
 
 
 def declare(domain: Domain, name: str, doc: str) -> Any:
@@ -113,7 +125,7 @@ def test_a_class_declared_again_replaces_the_old_one() -> None:
 
 
 def test_classes_can_go_away() -> None:
-    """Neither the registry nor a domain keeps a class alive that nobody uses any more, not even a broken one's error."""
+    """Neither the registry nor a domain keeps an unused class alive, not even the error of a broken one."""
     domain = Domain("gone")
     one, two = declare(domain, "Gone", "same"), declare(domain, "GoneToo", "same")
     with pytest.raises(DeclarationError):

@@ -1,4 +1,4 @@
-"""Pauses: who waits, in which colour."""
+"""Pauses: who waits, in which call mode."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import time
 
 import pytest
 
-from resourcekit.engine.drive import drive, in_colour
-from resourcekit.flow.pausing import pause
+from resourcekit.actions.drive import drive, in_call_mode
+from resourcekit.call_context import pause
 
 
 @pytest.fixture
 def waited(monkeypatch):
-    """Who waited, and for how long; nobody really does."""
+    """The waits that were asked for, and their lengths; none really waits."""
     found = []
 
     async def sleep(seconds):
@@ -33,15 +33,15 @@ def test_in_a_sync_call_the_thread_waits(waited):
 
 def test_in_an_async_call_the_task_waits(waited):
     """The loop goes on with others meanwhile."""
-    asyncio.run(in_colour(pause(0.25)))
+    asyncio.run(in_call_mode(pause(0.25)))
 
     assert [("task", 0.25)] == waited
 
 
 @pytest.mark.parametrize("seconds", [0.0, -1.0])
 def test_no_time_is_no_pause(waited, seconds):
-    """Nobody gives way for nothing."""
+    """Without contention there is no pause."""
     drive(pause(seconds))
-    asyncio.run(in_colour(pause(seconds)))
+    asyncio.run(in_call_mode(pause(seconds)))
 
     assert [] == waited

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import logging
 import subprocess
 import sys
@@ -11,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from resourcekit import Attr, Resource, attribute, info
-from resourcekit import plugins as room
+from resourcekit import Attr, Resource, attribute, create, info
+from resourcekit import plugins as plugin_module
 from resourcekit.data_layers import SQL, Memory
 from resourcekit.doctor import doctor
 from resourcekit.errors import DeclarationError
-from resourcekit.plugins import Plugin, plugin_commands, plugin_data_layer, plugin_extension, plugins
+from resourcekit.plugins import PORT_VERSION, Plugin, plugin_commands, plugin_data_layer, plugin_extension, plugins
 from resourcekit.testing import declaration_errors
 
 GOOD = '''
@@ -64,13 +65,13 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
         (facts / "entry_points.txt").write_text(f"[resourcekit]\n{entry or package} = {module}\n", encoding="utf-8")
         made.append(module)
         importlib.invalidate_caches()
-        room._found.clear()  # what a new process would find
+        plugin_module._found.clear()  # what a new process would find
 
     monkeypatch.syspath_prepend(str(tmp_path))
     yield write
     for module in made:
         sys.modules.pop(module, None)
-    room._found.clear()  # same
+    plugin_module._found.clear()  # same
 
 
 def the(name: str) -> Plugin:
@@ -96,6 +97,36 @@ def test_the_three_hooks(install: Install) -> None:
 
     assert plugin.extensions["loud"] in info(Note).extensions
     assert plugin.data_layers["attic"] is type(info(Note).options["data_layer"])
+
+
+def test_a_value_type_of_a_plugin_is_found_for_its_class(install: Install) -> None:
+    """A class that only a plugin gives a stored form can be the type of an attribute; a wrong answer breaks the plugin."""
+    install(
+        "tones",
+        """
+from resourcekit import value_type
+from resourcekit.extending import hookimpl
+import shared_tones
+
+@hookimpl
+def resourcekit_value_types():
+    return [value_type("Tone", shared_tones.Tone, stored=str, dump=lambda each: each.name, load=shared_tones.Tone)]
+""",
+    )
+    install("wrong", "from resourcekit.extending import hookimpl\n@hookimpl\ndef resourcekit_value_types():\n    return [int]\n")
+    folder = Path(str(importlib.util.find_spec("plugin_of_tones").origin)).parent  # type: ignore[union-attr]
+    text = "class Tone:\n    def __init__(self, name):\n        self.name = name\n"
+    (folder / "shared_tones.py").write_text(text, encoding="utf-8")
+    importlib.invalidate_caches()
+    tone = importlib.import_module("shared_tones").Tone
+
+    class Paint(Resource, data_layer=Memory()):
+        id: Attr[int] = attribute(primary_key=True)
+        hue: Attr[tone] = attribute()
+        add = create(accept=["id", "hue"])
+
+    assert Paint.add(id=1, hue="red").hue.name == "red"
+    assert "is no value type" in the("wrong").error
 
 
 def test_an_installed_plugin_changes_nobody_else(install: Install) -> None:
@@ -161,6 +192,12 @@ BROKEN = {
     "no_extension": "from resourcekit.extending import hookimpl\n@hookimpl\ndef resourcekit_extensions(): return {'x': int}",
     "no_class": "from resourcekit.extending import hookimpl\n@hookimpl\ndef resourcekit_data_layers(): return {'x': 5}",
     "no_command": "from resourcekit.extending import hookimpl\n@hookimpl\ndef resourcekit_commands(): return [print]",
+    "one_command": "from resourcekit.extending import hookimpl\n@hookimpl\ndef resourcekit_commands(): return 5",
+    "none": "from resourcekit.extending import hookimpl\n@hookimpl\ndef resourcekit_extensions(): pass",
+    "unmarked": "def resourcekit_extensions(): return {}",
+    "nothing": "",
+    "newer": "from resourcekit.extending import hookimpl\n@hookimpl\ndef resourcekit_port(): return '99.0'",
+    "port": "from resourcekit.extending import hookimpl\n@hookimpl\ndef resourcekit_port(): return 1",
     "asks": "from resourcekit import *\nclass Note(Resource, extensions=['tokens']): pass",
 }
 
@@ -185,6 +222,33 @@ def test_a_broken_plugin_is_reported_and_left_out(install: Install, kind: str, c
     assert ["RK060"] == [finding.id for finding in doctor(Note) if "brittle" in finding.what]
 
 
+@pytest.mark.parametrize(
+    ("port", "cure"),
+    [("2.0", "a newer resourcekit"), ("1.9", "a newer resourcekit"), ("0.3", "a newer version of the plugin")],
+)
+def test_a_plugin_for_another_port_is_left_out_with_the_cure(install: Install, port: str, cure: str) -> None:
+    """A plugin that names a version of the port that is not served says which one is needed, and a resource that names it does too."""
+    head = "from resourcekit.extending import hookimpl\n@hookimpl\n"
+    install("elsewhere", f"{head}def resourcekit_port(): return {port!r}\n@hookimpl\ndef resourcekit_of_tomorrow(): ...")
+    text = f"it was written for version {port} of the port, and this resourcekit has version {PORT_VERSION}; install {cure}"
+
+    assert text in the("elsewhere").error
+    with declaration_errors() as errors:
+
+        class Note(Resource, extensions=["elsewhere"]):
+            id: Attr[int] = attribute(primary_key=True)
+
+    assert "RK007" == errors[0].code
+    assert text in errors[0].hint
+
+
+def test_a_plugin_for_this_port_is_loaded(install: Install) -> None:
+    """A plugin that names the version of today is loaded, and shown with it."""
+    install("loudness", GOOD + "@hookimpl\ndef resourcekit_port(): return '1.0'")
+
+    assert ("1.0", "") == (the("loudness").port, the("loudness").error)
+
+
 @pytest.mark.parametrize("kind", BROKEN)
 def test_strictness_raises(install: Install, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     """With RESOURCEKIT_PLUGINS_STRICT=1 a broken plugin is a DeclarationError, each time until it is mended."""
@@ -200,7 +264,7 @@ def test_strictness_raises(install: Install, monkeypatch: pytest.MonkeyPatch, ki
 
 
 def test_two_plugins_that_claim_one_name(install: Install, caplog: pytest.LogCaptureFixture) -> None:
-    """Neither is served: who says the name is told of both; names of only one work, and doctor and the log tell."""
+    """Neither is served: use of the name is an error that names both; other names work, and doctor and the log report it."""
     install("loudness", GOOD)
     install("aloudness", GOOD.replace('"attic"', '"cellar"').replace('"shout"', '"whisper"'))
     with caplog.at_level(logging.WARNING), declaration_errors() as errors:
@@ -212,7 +276,7 @@ def test_two_plugins_that_claim_one_name(install: Install, caplog: pytest.LogCap
     assert "the extension 'loud' is claimed by aloudness of aloudness and loudness of loudness" in errors[0].what
     assert plugin_data_layer("attic") is the("loudness").data_layers["attic"]
     assert {"shout", "whisper"} <= {command.name for command in plugin_commands()}
-    assert any("it is served to nobody" in record.getMessage() for record in caplog.records)
+    assert any("it is not used" in record.getMessage() for record in caplog.records)
 
     class Note(Resource, extensions=[the("loudness").extensions["loud"]]):
         id: Attr[int] = attribute(primary_key=True)
@@ -221,7 +285,7 @@ def test_two_plugins_that_claim_one_name(install: Install, caplog: pytest.LogCap
 
 
 def test_two_commands_of_one_name_are_not_run(install: Install) -> None:
-    """Neither is; a name must not run what somebody else put there."""
+    """Neither is served; a name must not run code of another package."""
     install("loudness", GOOD)
     install("aloudness", GOOD.replace('"loud"', '"low"').replace('"attic"', '"cellar"'))
 

@@ -6,7 +6,7 @@ import copy
 import pickle
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 from uuid import UUID
 
 import pytest
@@ -74,10 +74,12 @@ def test_records_in_sets_and_dicts() -> None:
 
 
 def test_defaults_are_fresh() -> None:
-    """No two records share a default."""
+    """No two records share a default, and none of them can be changed in place."""
     one, two = Pickled.write(), Pickled.write()
-    one.tags.append("mine")
+    with pytest.raises(TypeError):
+        one.tags.append("mine")
 
+    assert one.tags is not two.tags
     assert [] == two.tags
     assert [] == get(Pickled, one.id).tags
 
@@ -96,6 +98,18 @@ def test_positional_and_unknown_values_of_an_unsaved_record() -> None:
         Pickled(tags=5, tgas=[], at="yesterday")
     assert {"tags", "tgas", "at"} == {finding.path for finding in caught.value.findings}
     assert "Did you mean 'tags'?" in str(caught.value)
+
+
+def test_methods_that_other_libraries_have_are_answered_by_the_call_to_write() -> None:
+    """A record has no as_dict, and a class no query: both are functions of resourcekit."""
+    record = Pickled.write()
+    with pytest.raises(
+        AttributeError, match=r"Pickled has no .* 'as_dict'\. Write as_dict\(record\), with the function of resourcekit\."
+    ):
+        record.as_dict()  # type: ignore[attr-defined]
+    for name in ("query", "objects"):
+        with pytest.raises(AttributeError, match=rf"Pickled has no .* {name!r}\. Write query\(Pickled\), with"):
+            getattr(Pickled, name)
 
 
 class Stamped(Resource, abstract=True):
@@ -282,7 +296,7 @@ def test_attributes_keep_the_order_of_writing() -> None:
         first: Attr[int]
         id: Attr[int] = attribute(primary_key=True)
         second: Attr[str]
-        plain: int
+        plain: ClassVar[int]
         third: Attr[int] = attribute(default=1)
         fourth: Attr[int | None]
         write = create(accept=["id"])

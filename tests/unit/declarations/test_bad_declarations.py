@@ -27,6 +27,7 @@ from resourcekit import (
     identity,
     increment,
     index,
+    match,
     now,
     one_of,
     present,
@@ -130,14 +131,14 @@ def test_all_that_is_wrong_comes_together() -> None:
 
 
 def test_errors_of_a_body_come_together() -> None:
-    """Attributes that cannot be read are all told, and so is a wrong class option."""
+    """All attributes that cannot be read are reported, and so is a wrong class option."""
 
     def statement() -> None:
         class Wrong(Resource, abstrct=True):
             id: Attr[int] = attribute(primary_key=True)
             bare = attribute()
             tags: Attr[set[str]] = attribute()
-            nobody: Attr[Nobody]  # noqa: F821  # the point
+            missing: Attr[Missing]  # noqa: F821  # the point
             plain: int = attribute()
             _hidden: Attr[int] = attribute()
 
@@ -165,7 +166,7 @@ OPTIONS: list[tuple[dict[str, Any], str, str]] = [
     ({"data_layer": 5}, "RK008", "must be a data layer, is int"),
     ({"data_layer": "sqlit:///x.db"}, "RK008", "no plugin serves the data layer 'sqlit'"),
     ({"data_layer": SQL}, "RK003", "option 'database' is missing"),
-    ({"extensions": Loose}, "RK003", "extensions must be a list, is <class"),
+    ({"extensions": Loose}, "RK003", "extensions must be a list, is the class Loose"),
     ({"extensions": "tokens"}, "RK003", "extensions must be a list, is 'tokens'"),
     ({"extensions": ["tokns"]}, "RK007", "Did you mean 'tokens'?"),
     ({"extensions": [object]}, "RK007", "must be an Extension class, an instance or a name"),
@@ -178,7 +179,7 @@ OPTIONS: list[tuple[dict[str, Any], str, str]] = [
 
 @pytest.mark.parametrize(("options", "code", "text"), OPTIONS, ids=lambda each: str(each)[:40])
 def test_class_options(options: dict[str, Any], code: str, text: str) -> None:
-    """An unknown class option, or one of a wrong type, is told by name with the place of the class statement."""
+    """An unknown class option, or one of a wrong type, is reported by name with the place of the class statement."""
     error = the_only(keyed(**{f"x_{name}": value for name, value in options.items()}))
 
     assert code == error.code
@@ -200,7 +201,7 @@ def test_class_options(options: dict[str, Any], code: str, text: str) -> None:
         (lambda: argument("x", set), "RK031", "set is no type"),
         (lambda: create(acept=["x"]), "RK002", "Did you mean 'accept'?"),
         (lambda: create(accept="subject"), "RK003", "option 'accept' must be"),
-        (lambda: create(accept=[1]), "RK003", "option 'accept' must be Sequence[str], is list"),
+        (lambda: create(accept=[1]), "RK003", "option 'accept' must be Sequence[str], and has an item that is int"),
         (lambda: create(changes=set_attribute("x", 1)), "RK003", "option 'changes' must be"),
         (lambda: update(require_atomc=True), "RK002", "Did you mean 'require_atomic'?"),
         (lambda: destroy(soft=1), "RK003", "option 'soft' must be bool, is int"),
@@ -209,7 +210,7 @@ def test_class_options(options: dict[str, Any], code: str, text: str) -> None:
     ],
 )
 def test_options_of_words_and_extensions(make: Callable[[], object], code: str, text: str) -> None:
-    """An unknown option gets a suggestion, a wrong type is told, and both have the line that says it."""
+    """An unknown option gets a suggestion, a wrong type is reported, and both have the line of the declaration."""
     (error,) = declaration_errors(make)
 
     assert code == error.code
@@ -230,6 +231,11 @@ LINES: list[tuple[dict[str, Any], str, str]] = [
     ({"by_name": identity("name")}, "RK042", "names the attribute 'name', which does not exist"),
     ({"by_subject": identity("subjct")}, "RK042", "Did you mean 'subject'?"),
     ({"quick": index("status", "opend_at")}, "RK042", "'opend_at'"),
+    ({"quick": index()}, "RK042", "names no attribute"),
+    ({"alone": identity()}, "RK042", "names no attribute"),
+    ({"count": attribute(minimum=5, maximum=1)}, "RK034", "no value can meet minimum=5 and maximum=1"),
+    ({"subject": attribute(min_length=5, max_length=1)}, "RK034", "no value can meet min_length=5 and max_length=1"),
+    ({"count": attribute(default=1, default_factory=int)}, "RK034", "has a default and a default_factory"),
     ({"make": create(accept=["statu"])}, "RK043", "Did you mean 'status'?"),
     ({"make": create(accept=["count"], arguments=[argument("count", int)])}, "RK044", "both as accepted attribute"),
     ({"one": create(primary=True), "two": create(primary=True)}, "RK045", "second primary create action beside 'one'"),
@@ -263,7 +269,7 @@ def test_lines_of_a_body(lines: dict[str, Any], code: str, text: str) -> None:
 
     assert code == error.code
     assert text in str(error)
-    assert error.path[0] in ("identities", "indexes", "actions")
+    assert error.path[0] in ("attributes", "identities", "indexes", "actions")
     assert error.path[1] in lines
     assert error.hint
     assert "test_bad_declarations.py" in error.origin
@@ -327,7 +333,7 @@ def test_a_condition_that_cannot_be_asked() -> None:
 
 
 def test_a_name_declared_twice() -> None:
-    """The first of two lines of one name would be lost in silence; it is told with its place."""
+    """The first of two lines of one name would be lost in silence; it is reported with its place."""
     line = sys._getframe().f_lineno + 5
 
     def statement() -> None:
@@ -339,6 +345,23 @@ def test_a_name_declared_twice() -> None:
     error = the_only(statement)
     assert ("RK010", ("actions", "close")) == (error.code, error.path)
     assert f":{line}, declared by you" in error.origin
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: attribute(match="("), lambda: argument("word", str, match="("), lambda: match("subject", "(")]
+)
+def test_a_pattern_that_is_no_regular_expression(make: Callable[[], object]) -> None:
+    """The error has the line of the pattern, and what is wrong in it."""
+    with pytest.raises(DeclarationError, match=r"RK034.*'\(' is no regular expression: missing \)"):
+        make()
+
+
+def test_a_template_that_is_no_resource() -> None:
+    """A text in its place is reported as a plain class is."""
+    with pytest.raises(DeclarationError, match="template must be an abstract resource, is 'parts'"):
+
+        class Wrong(Extension):
+            template = "parts"  # type: ignore[assignment]
 
 
 def test_words_on_a_class_that_is_no_resource() -> None:
@@ -379,7 +402,7 @@ def test_signatures_of_decorated_actions() -> None:
             @action
             @staticmethod
             def unknown(word: Nowhere) -> None:  # noqa: F821  # the point
-                """Take what nobody knows."""
+                """Take an option that does not exist."""
 
             @action
             @staticmethod
@@ -406,7 +429,7 @@ def test_a_capability_that_the_layer_lacks() -> None:
 
 
 def test_a_refused_class_leaves_the_former_one_in_place() -> None:
-    """A class statement that raises takes no place: the class of that name that stood before goes on."""
+    """A class statement that raises replaces nothing: the earlier class of that name stays."""
     domain = Domain("kept")
 
     class Note(Resource, domain=domain):

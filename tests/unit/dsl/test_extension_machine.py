@@ -153,13 +153,13 @@ class Shelving(Extension):
 def test_words_of_an_extension() -> None:
     """They are collected by kind, in order, with their place; without the extension they are refused by name."""
 
-    class Room(Resource, extensions=[Shelving]):
+    class Library(Resource, extensions=[Shelving]):
         id: Attr[int] = attribute(primary_key=True)
         upper = Shelf(height=2)
         lower = TallShelf(height=1)
 
-    assert [("upper", 2), ("lower", 1)] == [(name, each.height) for name, each in info(Room).all_of(Shelf).items()]
-    assert ["lower"] == list(info(Room).all_of(TallShelf))
+    assert [("upper", 2), ("lower", 1)] == [(name, each.height) for name, each in info(Library).all_of(Shelf).items()]
+    assert ["lower"] == list(info(Library).all_of(TallShelf))
     with declaration_errors() as errors:
 
         class Hall(Resource):

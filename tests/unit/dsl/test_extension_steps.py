@@ -9,12 +9,14 @@ import attrs
 import pytest
 
 from resourcekit import Attr, Domain, Resource, attribute, create, info, query, read
+from resourcekit.errors import DeclarationError
 from resourcekit.extending import Attribute, Extension, ReadAction, State, Transformer
 from resourcekit.testing import declaration_errors
 
 
 def test_steps_of_a_state() -> None:
     """``add``, ``replace``, ``remove``, ``set_option``, ``persist`` and ``define`` do what they say, and are remembered."""
+    notes: list[object] = []
 
     class Work(Transformer):
         def transform(self, state: State, options: object) -> State:
@@ -23,7 +25,7 @@ def test_steps_of_a_state() -> None:
                 state.add(Attribute.of("added", int, default=1))
                 .replace(attrs.evolve(state.attributes["replaced"], default="new"))
                 .remove("removed")
-                .set_option("mood", "good")
+                .set_option("notifiers", (notes.append,))
                 .persist("kept", {"x": 1})
                 .define("greet", classmethod(lambda cls: f"I am {cls.__name__}"))
             )
@@ -36,17 +38,17 @@ def test_steps_of_a_state() -> None:
     class Worker(Extension):
         transformers = (Work,)
 
-    class Bench(Resource, extensions=[Worker]):
+    class Desk(Resource, extensions=[Worker]):
         id: Attr[int] = attribute(primary_key=True)
         replaced: Attr[str] = attribute(default="old")
         removed: Attr[str] = attribute(default="old")
         put = create(accept=["id"])
 
-    facts = info(Bench)
+    facts = info(Desk)
     assert ["id", "replaced", "added"] == list(facts.attributes)
-    assert ("new", 1) == (Bench.put(id=1).replaced, Bench.put(id=2).added)
-    assert ("good", {"x": 1}) == (facts.options["mood"], facts.persisted["kept"])
-    assert "I am Bench" == Bench.greet()
+    assert ("new", 1) == (Desk.put(id=1).replaced, Desk.put(id=2).added)
+    assert (2, {"x": 1}) == (len(notes), facts.persisted["kept"])
+    assert "I am Desk" == Desk.greet()
     assert ("removed by Worker",) == facts.history["attributes", "removed"][-1:]
     for mapping in (facts.options, facts.persisted, facts.extensions, facts.history, facts.functions):
         with pytest.raises(TypeError):
@@ -64,7 +66,7 @@ def test_steps_of_a_state() -> None:
     ],
 )
 def test_what_a_transformer_may_not_do(work: Callable[[State], State], code: str, text: str) -> None:
-    """It is told with the resource, and who did it."""
+    """The error names the resource, and the extension that did it."""
 
     class Work(Transformer):
         def transform(self, state: State, options: object) -> State:
@@ -76,20 +78,20 @@ def test_what_a_transformer_may_not_do(work: Callable[[State], State], code: str
 
     with declaration_errors() as errors:
 
-        class Bench(Resource, extensions=[Worker]):
+        class Desk(Resource, extensions=[Worker]):
             id: Attr[int] = attribute(primary_key=True)
             name: Attr[str] = attribute()
 
             def hello(self) -> str:
                 return "hello"
 
-    assert [(code, "Bench")] == [(error.code, error.resource) for error in errors]
+    assert [(code, "Desk")] == [(error.code, error.resource) for error in errors]
     assert text in str(errors[0])
     assert "Worker" in str(errors[0])
 
 
 def test_a_transformer_must_return_the_state() -> None:
-    """A forgotten ``return`` is a TypeError that names it."""
+    """A forgotten ``return`` is refused with the name of the step."""
 
     class Forgets(Transformer):
         def transform(self, state: State, options: object) -> Any:
@@ -99,9 +101,9 @@ def test_a_transformer_must_return_the_state() -> None:
     class Forgetful(Extension):
         transformers = (Forgets,)
 
-    with pytest.raises(TypeError, match=r"Forgets\.transform must return a State, not NoneType"):
+    with pytest.raises(DeclarationError, match=r"RK016.*Forgets\.transform must return a State, not NoneType"):
 
-        class Bench(Resource, extensions=[Forgetful]):
+        class Desk(Resource, extensions=[Forgetful]):
             id: Attr[int] = attribute(primary_key=True)
 
 

@@ -12,14 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resourcekit import Attr, Resource, attribute, info
-from resourcekit.dsl.ordering import in_order
+from resourcekit.dsl.passes import in_order
 from resourcekit.errors import DeclarationError
 from resourcekit.extending import AddPrimaryRead, Extension, State, Transformer
 from resourcekit.testing import declaration_errors
 
 
 def steps(count: int, *arrows: tuple[int, int], by: str = "after") -> list[type[Transformer]]:
-    """Make steps; an arrow says that the first comes ahead of the second, told by one side or the other."""
+    """Make steps; an arrow means that the first comes ahead of the second, declared by one side or the other."""
     made = [type(f"Step{number}", (Transformer,), {}) for number in range(count)]
     for first, second in arrows:
         if by == "after":
@@ -47,13 +47,13 @@ def numbers(ordered: Sequence[type[Transformer]]) -> list[int]:
     ],
 )
 def test_free_steps_keep_their_order(count: int, arrows: list[tuple[int, int]], expected: list[int], by: str) -> None:
-    """Whoever waits for nobody comes as early as it was given; the others as soon as they can."""
+    """A step that waits for no other keeps its place; the others come as soon as they can."""
     assert expected == numbers(in_order(steps(count, *arrows, by=by)))
 
 
 @pytest.mark.parametrize("by", ["after", "before"])
 def test_a_loop_is_named(by: str) -> None:
-    """The steps of the round are told in their order, and those outside of it are not."""
+    """The steps of the cycle are reported in their order, and those outside of it are not."""
     made = steps(5, (1, 2), (2, 3), (3, 1), (0, 1), (3, 4), by=by)
 
     with pytest.raises(DeclarationError) as caught:
@@ -67,7 +67,7 @@ def test_a_loop_is_named(by: str) -> None:
 
 
 def test_a_contradiction_is_a_loop() -> None:
-    """One step that wants to come both before and after another is told like any round."""
+    """One step that wants to come both before and after another is reported like any cycle."""
     made = steps(2, (0, 1), by="after")
     made[0].after = frozenset({made[1]})
 
@@ -92,7 +92,7 @@ def test_what_is_not_installed_is_passed_over() -> None:
 
 @given(st.integers(1, 7).flatmap(lambda count: st.tuples(st.just(count), st.lists(st.tuples(*[st.integers(0, count - 1)] * 2)))))
 def test_any_order_holds_or_a_loop_is_told(drawn: tuple[int, list[tuple[int, int]]]) -> None:
-    """Whatever is asked for: either every arrow holds and nobody is lost, or the round that is told is there."""
+    """For any set of arrows: either every arrow holds and no step is lost, or the reported cycle exists."""
     count, arrows = drawn
     made = steps(count, *arrows)
     wanted = {(first, second) for first, second in arrows if first != second}

@@ -1,4 +1,4 @@
-"""Where a declaration says that it stands."""
+"""The place that a declaration names as its origin."""
 
 from __future__ import annotations
 

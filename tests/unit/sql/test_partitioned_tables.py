@@ -12,15 +12,15 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from resourcekit import Attr, Domain, Resource, attribute, create, query, transaction, update
+from resourcekit import Attr, Deadline, Domain, Resource, attribute, create, query, transaction, update
+from resourcekit.actions.drive import drive, drive_iterator
 from resourcekit.data_layers import SQL, Partitions, joined
 from resourcekit.data_layers.base import DeleteInBatches, Insert, OnConflict
 from resourcekit.data_layers.sql import partitioned
-from resourcekit.engine.drive import drive, drive_iterator
 from resourcekit.errors import DataLayerError, UniqueViolation
+from resourcekit.expressions.nodes import Incoming
 from resourcekit.extending import Field, Param
-from resourcekit.flow.expression import Incoming
-from resourcekit.flow.result import Outcome
+from resourcekit.results import Outcome
 from resourcekit.testing import ManualClock
 from tests.support.databases import connect
 
@@ -31,7 +31,7 @@ PARTITIONS = Partitions(every=DAY, ahead=5 * DAY)
 
 @pytest.fixture
 def clock():
-    """Time that stands still until the test moves it, in all threads."""
+    """A clock that the test moves by hand, for all threads."""
     with ManualClock(START, everywhere=True) as moved:
         yield moved
 
@@ -96,7 +96,7 @@ class TestMadeAhead:
         assert {"rest", *(number(START + day * DAY) for day in range(3, 9))} == parts(postgresql).keys()
 
     def test_processes_that_start_at_once(self, postgresql, note):
-        """All make the same; nobody fails."""
+        """All make the same partitions; no call fails."""
         postgresql.run("DROP TABLE notes")
         postgresql.run("DROP FUNCTION notes_part")
         stores = [note.__runtime__.store.__class__ for _ in range(8)]
@@ -112,21 +112,21 @@ class TestMadeAhead:
         assert [] == [(finding.id, finding.what) for finding in found if finding.level == "error"]
 
     def test_alembic_leaves_partitions_alone(self, note):
-        """Told what to compare, it finds nothing to change; not told, it would take the partitions away."""
+        """With the filter Alembic finds nothing to change; without it, it would remove the partitions."""
         repo = note.__runtime__.store.repo
         with repo.engine.connect() as connection:
             careful = MigrationContext.configure(connection, opts={"include_name": repo.include_name})
-            told = [change for change in compare_metadata(careful, repo.metadata) if "notes" in str(change)]
+            compared = compare_metadata(careful, repo.metadata)
             careless = str(compare_metadata(MigrationContext.configure(connection), repo.metadata))
         repo.engine.dispose()
 
-        assert [] == told
+        assert [] == compared
         assert f"notes_{number(START)}" in careless
 
 
 class TestWriting:
     def test_rows_stand_by_the_time_at_which_they_expire(self, postgresql, note):
-        """What expires beyond the last partition, or expired before the first one, stands with the rest."""
+        """Records that expire beyond the last partition, or before the first one, are kept in the default partition."""
         for key, days in (("a", 0), ("b", 2), ("c", 2), ("far", 100), ("past", -100)):
             note.write(key=key, expires_at=START + days * DAY)
 
@@ -151,7 +151,7 @@ class TestWriting:
         assert {number(START): 3} == held(postgresql)
 
     def test_the_outcome_of_an_upsert_is_known(self, note):
-        """Inserted, then updated, told by the function and not by the row."""
+        """Inserted, then updated, as the function reports it, not the row."""
         store = note.__runtime__.store
         fields = ("key", "text", "expires_at")
         plan = store.compile(
@@ -269,23 +269,43 @@ class TestDroppedBehind:
         assert {} == held(postgresql)
 
     def test_a_sweep_that_broke_off_is_finished_by_the_next(self, postgresql, note, clock):
-        """A partition that was taken out of the table and not yet dropped is counted and dropped then; nobody else's table is."""
+        """A partition that was detached and not yet dropped is counted and dropped then; a table of another owner is not."""
         note.write.bulk([{"key": f"{key:05d}", "expires_at": START} for key in range(20)])
         clock.advance(days=2)
         postgresql.run("CREATE TABLE notes_p1 (mine text)")
         store = note.__runtime__.store
-        link = store.repo.sync_pool.take(5)
+        connection = store.repo.sync_pool.take(Deadline.after_real(60))
         name = store.layout.named(number(START))
-        taken = partitioned._detach(link, store.layout, name, int(clock.now().timestamp() * 1_000_000))
-        store.repo.sync_pool.put(link)
+        taken = partitioned._detach(connection, store.layout, name, clock.now())
+        store.repo.sync_pool.put(connection)
         note.write(key="00001", expires_at=START)
 
         assert taken
         assert (21, 0) == (sum(sweep(note, clock.now())), query(note).count())
         assert [("notes_p1",)] == postgresql.run("SELECT to_regclass('notes_p1')::text")
 
+    def test_a_partition_that_another_sweep_drops_meanwhile_keeps_its_name(self, postgresql, note, clock):
+        """A sweep that has seen the detached partition before it went asks for it by name, and takes it for dropped."""
+        note.write(key="00001", expires_at=START)
+        clock.advance(days=2)
+        store = note.__runtime__.store
+        name = store.layout.named(store.layout.ending(int(number(START)[1:])))
+        connection, other = (store.repo.sync_pool.take(Deadline.after_real(60)) for _ in range(2))
+        partitioned._detach(other, store.layout, name, clock.now())
+        connection.run("BEGIN ISOLATION LEVEL REPEATABLE READ")
+        before = partitioned._detached(connection, store.layout)
+        dropped = partitioned._drop(other, before[0])
+        after = partitioned._detached(connection, store.layout)
+        connection.run("ROLLBACK")
+
+        assert (1, True) == (len(before), dropped)
+        assert before == after
+        assert partitioned._drop(connection, after[0]) is False
+        for each in (connection, other):
+            store.repo.sync_pool.put(each)
+
     def test_who_reads_in_a_transaction_stops_no_sweep(self, postgresql, note, clock):
-        """While somebody holds the table, its partitions stay; what is due goes row by row all the same."""
+        """While another client locks the table, its partitions stay; expired records are still removed row by row."""
         note.write(key="a", expires_at=START)
         clock.advance(days=2)
         with closing(connect(postgresql.url)) as other:

@@ -22,7 +22,7 @@ START = datetime(2030, 1, 1, 12, tzinfo=UTC)
 
 @pytest.fixture
 def clock():
-    """Time that stands still until the test moves it, in all threads."""
+    """A clock that the test moves by hand, for all threads."""
     with ManualClock(START, everywhere=True) as moved:
         yield moved
 
@@ -46,7 +46,7 @@ def token(postgresql, clock):
 
 class TestTokens:
     def test_a_revoked_token_stays_revoked_until_it_can_be_accepted_nowhere(self, token, clock):
-        """A forged twin that claims to expire earlier decides the partition, and not how long the revocation is kept (P1)."""
+        """A forged copy with an earlier expiry does not shorten a revocation (promise P1: a revoked token stays revoked)."""
         issued = token.issue("alice", lifetime=4 * DAY)
         token.revoke_jti(issued.claims["jti"], expires_at=START + timedelta(hours=1))
         token.revoke(issued.token)
@@ -63,7 +63,7 @@ class TestTokens:
         assert 1 == token.expunge_expired().removed
 
     def test_one_of_many_consumes_a_token(self, token):
-        """Of eight threads one wins, round after round, though the record is written by each of them (P2)."""
+        """Of eight threads one wins, each round, though each writes the record (promise P2: a single-use token is used once)."""
         barrier, wins = threading.Barrier(8), []
 
         def consume(texts):
@@ -131,7 +131,7 @@ class TestRefused:
 
     @pytest.mark.parametrize("what", ["identity", "none", "type", "missing", "composite", "name"])
     def test_what_could_not_be_kept(self, what):
-        """An identity, a key of several attributes, an expiry that may be missing, a name without room."""
+        """An identity, a key of several attributes, an expiry that may be missing, a name that is too long."""
         place = Repo("postgresql://127.0.0.1:1/nowhere")
         table = "n" * 60 if what == "name" else "notes"
         by = "other" if what == "missing" else "expires_at"

@@ -8,7 +8,7 @@ from resourcekit.data_layers import SQL
 
 
 def test_no_value_reaches_the_log_lines_of_the_async_driver(tmp_path, caplog):
-    """At the DEBUG level too, the driver's lines tell what it runs and never with which values."""
+    """At the DEBUG level too, the driver's lines show what it runs and never with which values."""
     vault = Domain("quiet")
 
     class Secret(Resource, domain=vault, data_layer=SQL(f"sqlite:///{tmp_path}/quiet.db")):

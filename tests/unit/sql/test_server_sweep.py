@@ -13,11 +13,11 @@ import psycopg
 import pytest
 from sqlalchemy.engine import make_url
 
-from resourcekit import context, query
+from resourcekit import Deadline, context, query
+from resourcekit.actions.drive import drive_iterator, in_call_mode
 from resourcekit.data_layers.base import DeleteInBatches
-from resourcekit.data_layers.sql import sweep
-from resourcekit.data_layers.sql.link import Link
-from resourcekit.engine.drive import drive_iterator, in_colour
+from resourcekit.data_layers.sql.execution.connection import Connection
+from resourcekit.data_layers.sql.maintenance import sweep
 from resourcekit.errors import Invalid
 from resourcekit.extending import Field, Param
 from tests.support.databases import Database, connect, scratch
@@ -55,17 +55,17 @@ def holding(database, sql, *, then="COMMIT"):
         cursor.execute(then)
 
 
-class Recording(Link):
+class Recording(Connection):
     """A connection that explains the statements which it runs."""
 
     __slots__ = ()
-    words, told = "EXPLAIN", list[str]()
+    words, plans = "EXPLAIN", list[str]()
 
     def run(self, sql, values=()):
         """Explain a DELETE, and run it, too, unless it has been run by that."""
         if sql.startswith("DELETE"):
             lines = "\n".join(line for (line,) in self.fetch(f"{self.words} {sql}", values))
-            self.told.append(lines)
+            self.plans.append(lines)
             if "ANALYZE" in self.words:
                 return int(re.search(r"Delete on .*? rows=(\d+)", lines)[1])
         return super().run(sql, values)
@@ -74,13 +74,13 @@ class Recording(Link):
 def explained(note, words="EXPLAIN", **options):
     """Sweep, and return how the server went about each DELETE."""
     pool = note.__runtime__.store.repo.sync_pool
-    link = pool.take(5)
-    link.__class__ = type("Recording", (Recording,), {"__slots__": (), "words": words, "told": []})
-    pool.put(link)
+    connection = pool.take(Deadline.after_real(5))
+    connection.__class__ = type("Recording", (Recording,), {"__slots__": (), "words": words, "plans": []})
+    pool.put(connection)
     for _ in drive_iterator(batches(note, **options)):
         pass
-    link.__class__, told = Link, link.told
-    return told
+    connection.__class__, plans = Connection, connection.plans
+    return plans
 
 
 class TestLockedRows:
@@ -104,7 +104,7 @@ class TestLockedRows:
             return [count async for count in batches(note, size=100)]
 
         with holding(database, "DELETE FROM notes WHERE key LIKE '00299%'", then="ROLLBACK"):
-            removed = asyncio.run(in_colour(sweep()))
+            removed = asyncio.run(in_call_mode(sweep()))
 
         assert 299 == sum(removed)
         assert 1 == query(note).count()
@@ -120,7 +120,7 @@ class TestLockedRows:
         assert 10 == query(note).count()
 
     def test_a_row_that_somebody_adds_and_has_not_committed_stops_no_sweep(self, database, repo, declare):
-        """Nobody knows yet whether it will be there; it is live anyway."""
+        """Its transaction is open, so the record may yet go; it counts as live."""
         note = declare(repo)
         fill(note, 300)
         with holding(database, "INSERT INTO notes (key, number) VALUES ('00120a', 50)"):
@@ -140,7 +140,7 @@ class TestLockedRows:
             return await asyncio.gather(*(sweep() for _ in range(4)))
 
         with holding(database, "UPDATE notes SET text = 'mine' WHERE key LIKE '00500%'"):
-            removed = asyncio.run(in_colour(all_at_once()))
+            removed = asyncio.run(in_call_mode(all_at_once()))
             left = query(note).count()
 
         assert 1000 == sum(removed) + left
@@ -154,7 +154,7 @@ class TestCommits:
         return postgresql
 
     def test_only_the_commits_of_a_sweep_wait_for_no_replica(self, database, repo, declare):
-        """A trigger writes down what the server was told: local in each batch, on again for what the same connection does next."""
+        """A trigger records the server's setting: local in each batch, on again for what the same connection does next."""
         note = declare(repo)
         fill(note, 20)
         database.run("CREATE TABLE seen (setting text)")
@@ -175,9 +175,9 @@ class TestCommits:
         database.run("CREATE TRIGGER stop BEFORE DELETE ON notes FOR EACH ROW EXECUTE FUNCTION refuse()")
         with pytest.raises(Invalid):
             sum(drive_iterator(batches(note, size=50)))
-        link = repo.sync_pool.take(5)
-        found = link.fetch("SELECT current_setting('synchronous_commit'), current_setting('lock_timeout')")
-        repo.sync_pool.put(link)
+        connection = repo.sync_pool.take(Deadline.after_real(5))
+        found = connection.fetch("SELECT current_setting('synchronous_commit'), current_setting('lock_timeout')")
+        repo.sync_pool.put(connection)
 
         assert 100 == query(note).count()
         assert [("on", "0")] == found
@@ -208,11 +208,11 @@ class TestRests:
 
     def rests(self, repo, took):
         """Return for how long a sweep would rest after a batch that took so many seconds."""
-        link = repo.sync_pool.take(5)
+        connection = repo.sync_pool.take(Deadline.after_real(5))
         try:
-            rest, again = repo.room.tidy(link, took)
+            rest, again = repo.dialect.after_batch(connection, took)
         finally:
-            repo.sync_pool.put(link)
+            repo.sync_pool.put(connection)
         assert not again
         return rest
 
@@ -273,7 +273,7 @@ class TestRests:
 
     @pytest.fixture
     def swept(self, repo, declare, monkeypatch):
-        """A function that sweeps three batches, after each of which the room wants a rest; returns rests and batches in order."""
+        """A function that sweeps three batches, after each of which the dialect asks for a pause; returns pauses and batches in order."""
         note, events = declare(repo), []
         fill(note, 100)
 
@@ -281,9 +281,9 @@ class TestRests:
             events.append(seconds)
 
         def sweep_with(rest):
-            monkeypatch.setattr(type(repo.room), "tidy", lambda _, __, took: (rest, False))
+            monkeypatch.setattr(type(repo.dialect), "after_batch", lambda _, __, took: (rest, False))
             for _ in drive_iterator(batches(note, size=50)):
-                events.append("told")  # noqa: PERF401  # between the rests
+                events.append("batch")  # noqa: PERF401  # between the rests
             return events
 
         monkeypatch.setattr(sweep, "pause", pause)
@@ -292,14 +292,14 @@ class TestRests:
     def test_a_rest_ends_with_the_deadline(self, swept):
         """A call takes no longer than it may."""
         with context(deadline=timedelta(seconds=60)):
-            rests = [event for event in swept(1000.0) if event != "told"]
+            rests = [event for event in swept(1000.0) if event != "batch"]
 
         assert 2 == len(rests)
         assert max(rests) <= 60.0
 
     def test_each_batch_but_the_last_is_told_after_its_rest(self, swept):
-        """So whoever asks the sweep to stop while it rests need not wait for another batch."""
-        assert [0.125, "told", 0.125, "told", "told"] == swept(0.125)
+        """A sweep that is stopped while it pauses does not run another batch first."""
+        assert [0.125, "batch", 0.125, "batch", "batch"] == swept(0.125)
 
 
 class TestPages:
@@ -309,25 +309,25 @@ class TestPages:
         return postgresql
 
     def test_a_batch_scans_its_range_and_nothing_else(self, repo, declare):
-        """However the statement is prepared, and whether anybody has counted the table or not, the plan is a range of ctid."""
+        """With each way to prepare the statement, and with or without statistics, the plan is a range of ctid."""
         note = declare(repo)
         fill(note, 2000)
-        told = explained(note, size=100)
+        plans = explained(note, size=100)
 
-        assert 21 == len(told)
-        assert all("Tid Range Scan on notes" in plan and "Seq Scan" not in plan for plan in told)
+        assert 21 == len(plans)
+        assert all("Tid Range Scan on notes" in plan and "Seq Scan" not in plan for plan in plans)
 
     def test_rows_that_others_hold_are_left_out_by_the_same_range(self, database, repo, declare):
         """Places are looked up one by one, in an array that a scan of the range has made."""
         note = declare(repo)
         fill(note, 2000)
         with holding(database, "UPDATE notes SET text = 'mine' WHERE key LIKE '00120%'"):
-            told = [plan for plan in explained(note, size=100) if "LockRows" in plan]
+            plans = [plan for plan in explained(note, size=100) if "LockRows" in plan]
 
-        assert 1 == len(told)
-        assert "Tid Range Scan on notes" in told[0]
-        assert "Tid Scan on notes" in told[0]
-        assert "Seq Scan" not in told[0]
+        assert 1 == len(plans)
+        assert "Tid Range Scan on notes" in plans[0]
+        assert "Tid Scan on notes" in plans[0]
+        assert "Seq Scan" not in plans[0]
 
     def test_what_a_sweep_leaves_behind_is_read_once_by_the_next(self, database, repo, declare):
         """Dead rows lie in their pages until a vacuum comes: a second pass looks at each page once, and asks no index."""
@@ -358,7 +358,7 @@ class TestPages:
 
     @pytest.mark.parametrize("size", [None, 100])
     def test_a_partitioned_table_is_swept_part_by_part(self, database, repo, declare, size):
-        """As somebody's own migration made it, with parts in parts: each in ranges of its own pages, none of them forgotten."""
+        """A table of a user's migration, with partitions in partitions: each is swept in ranges of its own pages."""
         note = declare(repo, storage=False)
         columns = 'key text COLLATE "C", text text COLLATE "C", number bigint NOT NULL, body text COLLATE "C"'
         database.run(f"CREATE TABLE notes ({columns}, PRIMARY KEY (key)) PARTITION BY RANGE (key)")
@@ -369,8 +369,8 @@ class TestPages:
         fill(note, 1000)
         note.write(key="00100", number=10)
         note.write(key="00900", number=10)
-        told = explained(note, size=size)
+        plans = explained(note, size=size)
 
         assert {"00100", "00900"} == {left.key for left in query(note).all()}
-        assert (10 if size else 3) <= len(told)
-        assert not [plan for plan in told if "on notes" in plan]
+        assert (10 if size else 3) <= len(plans)
+        assert not [plan for plan in plans if "on notes" in plan]

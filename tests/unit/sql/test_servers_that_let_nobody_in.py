@@ -1,4 +1,4 @@
-"""What is told where a server cannot be reached by its URL: what is wrong with it, and no part of it."""
+"""Errors for a server that cannot be reached by its URL: they name the problem, and no part of the URL."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from tests.support.notes import declared
 
 
 def refused(place, **parts):
-    """Return what is told when storage is made at a place whose URL has other parts."""
+    """Return the error when storage is made at a place whose URL has other parts."""
     with pytest.raises(Unavailable) as caught:
         declared(Repo(make_url(place.url).set(**parts)))
     return str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("parts", "told"),
+    ("parts", "received"),
     [
         ({"host": "nowhere.invalid"}, "The host of its URL has no address"),
         ({"username": "hunter2"}, "Give the right user and password"),
@@ -27,11 +27,11 @@ def refused(place, **parts):
         ({"port": 1}, "Is it running, does it listen where the URL says"),
     ],
 )
-def test_postgresql_says_which_part_of_the_url_is_wrong(postgresql, parts, told):
-    """Of what libpq says, whose text may hold anything, only the meaning is told."""
+def test_postgresql_says_which_part_of_the_url_is_wrong(postgresql, parts, received):
+    """Of libpq's message, whose text may hold anything, only the meaning is reported."""
     text = refused(postgresql, **parts)
 
-    assert told in text
+    assert received in text
     assert "hunter2" not in text
 
 

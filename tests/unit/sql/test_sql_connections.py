@@ -1,12 +1,18 @@
 """How connections are kept: one a thread, a few a loop, and given back clean whatever happened on them."""
 
 import asyncio
+import contextlib
+import gc
+import sqlite3
 import threading
 from datetime import timedelta
 
 import pytest
 
 from resourcekit import query, transaction
+from resourcekit.call_context import Deadline
+from resourcekit.data_layers import Repo
+from resourcekit.data_layers.sql.execution.needs import Use
 from resourcekit.errors import Timeout
 
 SHORT = timedelta(milliseconds=100)
@@ -17,19 +23,40 @@ class Planned(Exception):
 
 
 def idle(repo):
-    """Return how many connections for sync calls nobody uses."""
-    return len(repo.sync_pool.links())
+    """Return how many connections for sync calls are idle."""
+    return len(repo.sync_pool.connections())
 
 
 def test_a_thread_keeps_one_connection(repo, declare):
-    """Many calls of one thread are made on the connection of the first one."""
+    """Many calls of one thread are made on one connection, on SQLite on that of its second call."""
     note = declare(repo)
-    link = repo.sync_pool.links()[0]
+    query(note).count()
+    connection = repo.sync_pool.connections()[0]
     for number in range(20):
         note.write(key=str(number))
         query(note).count()
 
-    assert [link] == repo.sync_pool.links()
+    assert [connection] == repo.sync_pool.connections()
+
+
+def test_a_thread_with_one_call_leaves_the_file_free(tmp_path, declare):
+    """After the first call of a thread, another program can take the whole SQLite file for itself."""
+    note = declare(Repo(f"sqlite:///{tmp_path}/one.db"))
+
+    def once():
+        note.write(key="a")
+        with contextlib.closing(sqlite3.connect(tmp_path / "one.db", isolation_level=None, timeout=0)) as other:
+            other.execute("PRAGMA locking_mode=EXCLUSIVE")
+            other.execute("BEGIN EXCLUSIVE")
+            taken.append(other.execute("SELECT count(*) FROM notes").fetchone()[0])
+
+    taken = []
+    thread = threading.Thread(target=once)
+    note.__runtime__.store.repo.sync_pool.close_idle()
+    thread.start()
+    thread.join()
+
+    assert [1] == taken
 
 
 def test_a_call_inside_a_stream_gets_a_connection_of_its_own(repo, declare):
@@ -83,7 +110,7 @@ def test_threads_work_at_once(repo, declare):
 
 
 def test_an_error_in_a_transaction_leaves_the_connection_clean(repo, declare):
-    """After a rollback the next call is outside of any transaction, and its write stands."""
+    """After a rollback the next call is outside of any transaction, and its write is kept."""
     note = declare(repo)
     with pytest.raises(Planned), transaction(note):
         note.write(key="gone")
@@ -104,6 +131,25 @@ def test_closing_gives_all_connections_back(repo, declare):
     assert (0, 1, 1) == (closed, query(note).count(), idle(repo))
 
 
+def test_a_repo_is_closed_in_sync_and_in_async_code(repo, declare):
+    """``close()`` gives back the connections of sync calls, ``close.aio()`` those of the running loop, too; both open again."""
+    note = declare(repo)
+    note.write(key="a")
+    repo.close()
+    closed = idle(repo)
+
+    async def walk():
+        await query(note).count.aio()
+        pool = repo.async_pools.here()
+        before = len(pool.idle)
+        await repo.close.aio()
+        return before, len(pool.idle), await query(note).count.aio()
+
+    assert 0 == closed
+    assert (1, 0, 1) == asyncio.run(walk())
+    assert 1 == query(note).count()
+
+
 def test_each_loop_has_connections_of_its_own(repo, declare):
     """A second asyncio.run works like the first one, and nothing is left of the first one's."""
     note = declare(repo)
@@ -117,6 +163,31 @@ def test_each_loop_has_connections_of_its_own(repo, declare):
     assert 3 == len(set(map(id, pools)))
     assert [[], [], []] == [pool.idle for pool in pools]
     assert 3 == query(note).count()
+
+
+def test_the_first_calls_of_several_loops_at_once(repo, declare):
+    """Four loops in threads of their own make the first async call of the program at the same moment; each is answered."""
+    note = declare(repo)
+    note.write(key="a")
+    together, answers = threading.Barrier(4), []
+
+    async def ask():
+        together.wait(10)
+        answers.append(await query(note).count.aio())
+
+    def live():
+        try:
+            asyncio.run(ask())
+        except Exception as error:  # the test looks at it
+            answers.append(error)
+
+    threads = [threading.Thread(target=live) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+
+    assert [1] * 4 == answers
 
 
 def test_tasks_share_few_connections(repo, declare):
@@ -161,7 +232,10 @@ def test_cancelled_calls_leave_the_pool_clean(repo, declare, turns):
         async with transaction(note):
             await note.count_up.aio("a")
         pool = repo.async_pools.here()
-        assert not getattr(pool.writing, "locked", bool)()
+        assert 0 == len(pool.writers)
+        async with asyncio.timeout(10):
+            while len(pool.places):  # noqa: ASYNC110  # a connection that is opened for a call that was cancelled
+                await asyncio.sleep(0)
         return before, len(pool.idle)
 
     before, kept = asyncio.run(work())
@@ -212,3 +286,47 @@ def test_a_task_that_waits_for_a_connection_ends_by_its_deadline(repo, declare):
     asyncio.run(work())
 
     assert ["b", "first"] == [record.key for record in query(note).sort(note.key).all()]
+
+
+def test_a_turn_that_only_the_garbage_collector_gives_back_goes_to_the_next_task(tmp_path, declare):
+    """The holder of a turn to write may be dropped in a circle of references; the task that waits is woken when it is collected."""
+    note = declare(repo := Repo(f"sqlite:///{tmp_path}/notes.db"))
+
+    async def work():
+        pool = repo.async_pools.here()
+        hold = pool.hold(Use.WRITE)
+        await pool.writers.enter(hold)
+        waiting = asyncio.ensure_future(note.write.aio(key="a"))
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert pool.writers.is_full
+        assert not waiting.done()
+        circle = [hold]
+        circle.append(circle)
+        del hold, circle
+        gc.collect()
+        return (await asyncio.wait_for(waiting, 5)).key
+
+    assert "a" == asyncio.run(work())
+
+
+def test_a_loop_may_end_right_after_a_connection_was_dropped(tmp_path, declare):
+    """The thread of the connection ends by itself, without a loop that it could report to; no thread raises."""
+    note, dropped = declare(repo := Repo(f"sqlite:///{tmp_path}/notes.db")), []
+
+    async def work():
+        note.write(key="a")
+        hold = repo.async_pools.here().hold(Use.READ)
+        connection = await hold.take(Deadline.after_real(5))
+        thread = connection.dbapi.driver_connection._thread
+        connection.dbapi.driver_connection._tx.put_nowait((None, begin.wait))
+        hold.abandon()
+        dropped.append(thread)
+
+    begin = threading.Event()
+    asyncio.run(work())
+    begin.set()
+    dropped[0].join(5)
+
+    assert not dropped[0].is_alive()
+    assert 1 == query(note).count()

@@ -7,15 +7,15 @@ from datetime import timedelta
 import pytest
 
 from resourcekit import context, query, transaction
+from resourcekit.actions.drive import drive, in_call_mode
 from resourcekit.data_layers import Repo
-from resourcekit.data_layers.sql.link import Link
-from resourcekit.engine.drive import drive, in_colour
+from resourcekit.data_layers.sql.execution.connection import Connection
 from resourcekit.errors import OutcomeUnknown, Timeout
 from tests.support.databases import connect
 
 SHORT, LONG = timedelta(milliseconds=150), timedelta(seconds=30)
 LATE = (Timeout, OutcomeUnknown)
-"""What a write may raise that is too late: a server that is busy may not say in time that it stopped, and nobody knows."""
+"""Errors of a write that is too late: a busy server may not report in time that it stopped, so the outcome may be unknown."""
 
 
 LOCKS = {
@@ -27,7 +27,7 @@ LOCKS = {
 
 @pytest.fixture
 def lock(database):
-    """A block inside of which somebody else holds what every writer needs."""
+    """A block inside of which another client holds the lock that every writer needs."""
 
     def begin():
         connection = connect(database.url)
@@ -38,7 +38,7 @@ def lock(database):
 
 
 def test_a_write_ends_by_its_deadline(repo, declare, lock):
-    """While somebody else holds the lock a write is too late; afterwards the same call works."""
+    """While another client holds the lock, a write is too late; afterwards the same call works."""
     note = declare(repo)
     with lock(), pytest.raises(LATE):
         note.write.using(deadline=SHORT)(key="a")
@@ -67,7 +67,7 @@ def test_a_transaction_ends_by_its_deadline(repo, declare, lock):
 
 
 def test_readers_do_not_wait_for_writers(repo, declare, lock):
-    """A read is answered while somebody writes."""
+    """A read is answered while another client writes."""
     note = declare(repo)
     note.write(key="a")
     with lock():
@@ -103,13 +103,13 @@ def test_tasks_that_wait_for_each_other_end_by_their_deadlines(repo, declare, lo
     assert set(LATE) >= {type(each) for each in asyncio.run(work())}
 
 
-@pytest.mark.parametrize("colour", ["sync", "async"])
-def test_a_deadline_that_has_passed_lets_nothing_begin(repo, declare, colour):
+@pytest.mark.parametrize("call_mode", ["sync", "async"])
+def test_a_deadline_that_has_passed_lets_nothing_begin(repo, declare, call_mode):
     """A call with no time left raises Timeout and writes nothing."""
     note = declare(repo)
     late = note.write.using(deadline=timedelta(0))
     with pytest.raises(Timeout):
-        asyncio.run(late.aio(key="a")) if colour == "async" else late(key="a")
+        asyncio.run(late.aio(key="a")) if call_mode == "async" else late(key="a")
 
     assert 0 == query(note).count()
 
@@ -121,17 +121,17 @@ SLOW = {
 }
 
 
-@pytest.mark.parametrize("colour", ["sync", "async"])
-def test_a_slow_statement_is_stopped(database, repo, declare, colour):
+@pytest.mark.parametrize("call_mode", ["sync", "async"])
+def test_a_slow_statement_is_stopped(database, repo, declare, call_mode):
     """A statement that computes for too long is interrupted, and the next call works."""
     note = declare(repo)
 
     async def ask():
         with context(deadline=SHORT):
-            await note.__runtime__.store.do(Link.fetch, SLOW[database.kind], (), writes=False)
+            await note.__runtime__.store.do(Connection.fetch, SLOW[database.kind], (), writes=False)
 
     with pytest.raises(Timeout):
-        asyncio.run(in_colour(ask())) if colour == "async" else drive(ask())
+        asyncio.run(in_call_mode(ask())) if call_mode == "async" else drive(ask())
     note.write(key="a")
 
     assert 1 == query(note).count()
@@ -155,9 +155,9 @@ def test_a_long_deadline_is_the_call_s_own(repo, declare, lock):
     assert 1 == query(note).count()
 
 
-@pytest.mark.parametrize("colour", ["sync", "async"])
+@pytest.mark.parametrize("call_mode", ["sync", "async"])
 @pytest.mark.parametrize("database", ["postgresql", "mariadb"], indirect=True)
-def test_a_call_may_be_given_more_time_than_the_repo_gives(database, declare, colour):
+def test_a_call_may_be_given_more_time_than_the_repo_gives(database, declare, call_mode):
     """A deadline of the call's own counts in place of the repo's, whether it is shorter or longer."""
     note = declare(database.url)
     note = declare(Repo(database.url, timeout=timedelta(seconds=0.5)), storage=False)
@@ -165,10 +165,10 @@ def test_a_call_may_be_given_more_time_than_the_repo_gives(database, declare, co
 
     async def ask(**facts):
         with context(**facts):
-            return await note.__runtime__.store.do(Link.fetch, sleep, (), writes=False)
+            return await note.__runtime__.store.do(Connection.fetch, sleep, (), writes=False)
 
     def run(work):
-        return asyncio.run(in_colour(work)) if colour == "async" else drive(work)
+        return asyncio.run(in_call_mode(work)) if call_mode == "async" else drive(work)
 
     with pytest.raises(Timeout):
         run(ask())

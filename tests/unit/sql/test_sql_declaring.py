@@ -12,16 +12,19 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from resourcekit import Attr, Domain, Resource, attribute, env, get, query
 from resourcekit.data_layers import SQL, Repo
 from resourcekit.errors import DeclarationError, Unavailable, UniqueViolation
+from resourcekit.extending import drive
 
 
 def test_nothing_is_opened_by_a_declaration(tmp_path, declare):
-    """Declaring a resource makes no file and no connection; the first use does."""
+    """Declaring a resource makes no file and no connection, and neither does a read; ``create_storage`` does."""
     note = declare(f"sqlite:///{tmp_path}/late.db", storage=False)
     before = list(tmp_path.iterdir())
     with pytest.raises(Unavailable):
         query(note).count()
+    between = list(tmp_path.iterdir())
+    drive(note.__runtime__.store.create_storage())
 
-    assert [] == before
+    assert [] == before == between
     assert [tmp_path / "late.db"] == [path for path in tmp_path.iterdir() if path.suffix == ".db"]
 
 
@@ -33,8 +36,7 @@ def test_the_variable_is_read_when_the_domain_is_sealed(tmp_path, declare, monke
     with pytest.raises(Unavailable):
         query(note).count()
     monkeypatch.setenv("NOTES_URL", f"sqlite:///{tmp_path}/second.db")
-    with pytest.raises(Unavailable):
-        query(note).count()
+    drive(note.__runtime__.store.create_storage())
 
     assert ["first.db"] == [path.name for path in tmp_path.iterdir() if path.suffix == ".db"]
 
@@ -123,8 +125,7 @@ def test_a_relative_file_is_that_of_the_moment_of_declaration(tmp_path, declare,
     monkeypatch.chdir(tmp_path)
     note = declare("sqlite:///here.db", storage=False)
     monkeypatch.chdir(tmp_path / "elsewhere")
-    with pytest.raises(Unavailable):
-        query(note).count()
+    drive(note.__runtime__.store.create_storage())
 
     assert [Path("here.db")] == [path.relative_to(tmp_path) for path in tmp_path.rglob("*.db")]
 
@@ -179,12 +180,12 @@ async def _write_and_count(note, async_engine):
     return found
 
 
-@pytest.mark.parametrize("colour", ["sync", "async"])
-def test_the_missing_engine_is_made_from_the_other_one(tmp_path, declare, colour):
-    """An engine of one colour is enough for calls of both."""
+@pytest.mark.parametrize("call_mode", ["sync", "async"])
+def test_the_missing_engine_is_made_from_the_other_one(tmp_path, declare, call_mode):
+    """An engine of one call mode is enough for calls of both."""
     url = f"sqlite:///{tmp_path}/own.db"
-    engine = sa.create_engine(url) if colour == "sync" else None
-    async_engine = create_async_engine(url.replace("sqlite:", "sqlite+aiosqlite:")) if colour == "async" else None
+    engine = sa.create_engine(url) if call_mode == "sync" else None
+    async_engine = create_async_engine(url.replace("sqlite:", "sqlite+aiosqlite:")) if call_mode == "async" else None
     note = declare(Repo(engine=engine, async_engine=async_engine))
     note.write(key="a")
 

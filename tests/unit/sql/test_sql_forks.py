@@ -75,7 +75,7 @@ def test_a_child_of_an_async_program_works(repo, declare):
 
 
 def test_eight_children_write_at_once(repo, declare):
-    """Nothing is lost and nobody is refused: each waits for the others."""
+    """Nothing is lost and no call is refused: each waits for the others."""
     note = declare(repo)
     note.write(key="counter")
 
@@ -109,7 +109,7 @@ def test_eight_children_write_at_once_in_tasks(repo, declare):
 
 @pytest.mark.parametrize("turn", range(3))
 def test_storage_is_created_by_eight_children_at_once(database, declare, turn):
-    """All of them come through, each time, and the table stands."""
+    """All of them come through, each time, and the table exists."""
     from resourcekit.data_layers import Repo
 
     note = declare(Repo(database.url), f"notes_{turn}", storage=False)

@@ -1,4 +1,4 @@
-"""joined: a resource's work inside the user's own SQLAlchemy transaction, in both colours."""
+"""joined: a resource's work inside the user's own SQLAlchemy transaction, sync and async."""
 
 import asyncio
 
@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from resourcekit import Attr, Domain, Resource, attribute, create, query, transaction
 from resourcekit.data_layers import Memory, Repo, joined
-from resourcekit.errors import InvalidArgument, UniqueViolation, WrongColour
+from resourcekit.errors import InvalidArgument, MixedCallMode, UniqueViolation
 
 
 class Planned(Exception):
@@ -19,7 +19,7 @@ class Planned(Exception):
 @pytest.fixture
 def engine(repo):
     """An engine of the user's own, with a table of his."""
-    made = sa.create_engine(repo.url.set(drivername=repo.room.drivers[0]))
+    made = sa.create_engine(repo.url.set(drivername=repo.dialect.drivers[0]))
     with made.begin() as connection:
         connection.execute(sa.text("CREATE TABLE users (name VARCHAR(50) PRIMARY KEY)"))
     yield made
@@ -29,7 +29,7 @@ def engine(repo):
 @pytest.fixture
 def async_url(repo):
     """The URL for an async engine of the user's own."""
-    return repo.url.set(drivername=repo.room.drivers[1])
+    return repo.url.set(drivername=repo.dialect.drivers[1])
 
 
 def add_user(connection, name):
@@ -45,7 +45,7 @@ def users(engine):
 
 @pytest.mark.parametrize("kind", ["session", "connection"])
 def test_both_are_committed_together(engine, repo, declare, kind):
-    """What the user writes and what the resource writes stand together, after the user's commit."""
+    """The user's writes and the resource's writes are committed together, by the user's commit."""
     note = declare(repo)
     with Session(engine) if kind == "session" else engine.connect() as given:
         with joined(given, note):
@@ -114,7 +114,7 @@ def test_a_transaction_inside_is_a_savepoint(engine, repo, declare):
 
 
 def test_a_violation_leaves_the_user_s_transaction_usable(engine, repo, declare):
-    """A refused row spoils nothing: what was written before and after is committed."""
+    """A refused row does not abort the transaction: what was written before and after is committed."""
     note = declare(repo)
     with engine.connect() as connection:
         with joined(connection, note):
@@ -235,7 +235,7 @@ def test_a_sync_call_in_an_async_block_is_refused(repo, declare, async_url):
     async def work():
         made = create_async_engine(async_url)
         async with made.connect() as connection, joined(connection, note):
-            with pytest.raises(WrongColour):
+            with pytest.raises(MixedCallMode):
                 note.write(key="a")
             await note.write.aio(key="b")
             await connection.commit()

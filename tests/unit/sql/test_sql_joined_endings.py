@@ -1,4 +1,4 @@
-"""joined, when the user's transaction ends: what waits runs after a commit that stands, and never otherwise."""
+"""joined, when the user's transaction ends: waiting functions run after a commit that succeeded, and never otherwise."""
 
 import asyncio
 
@@ -18,7 +18,7 @@ from tests.support.databases import scratch
 @pytest.fixture
 def engine(repo):
     """An engine of the user's own."""
-    made = sa.create_engine(repo.url.set(drivername=repo.room.drivers[0]))
+    made = sa.create_engine(repo.url.set(drivername=repo.dialect.drivers[0]))
     yield made
     made.dispose()
 
@@ -26,23 +26,23 @@ def engine(repo):
 @pytest.fixture
 def async_url(repo):
     """The URL for an async engine of the user's own."""
-    return repo.url.set(drivername=repo.room.drivers[1])
+    return repo.url.set(drivername=repo.dialect.drivers[1])
 
 
 def keys(note):
-    """Return the keys that stand."""
+    """Return the keys that are stored."""
     return [record.key for record in query(note).sort(note.key).all()]
 
 
 def later(note, ran, word):
-    """Let a word be noted once what is written now stands."""
+    """Note a text once the present writes are committed."""
     with transaction(note) as inner:
         inner.after_commit(lambda: ran.append(word))
         note.write(key=word)
 
 
 def test_what_waits_finds_the_commit_done(engine, repo, declare):
-    """A function after the commit sees what was committed, and may write by itself: nobody holds a lock any more."""
+    """A function after the commit sees what was committed, and may write by itself: no lock is held any more."""
     note, seen = declare(repo), []
     with Session(engine) as session:
         with joined(session, note), transaction(note) as inner:
@@ -87,7 +87,7 @@ def break_the_commit(kind, database, connection):
 
 
 def test_a_commit_that_fails_runs_nothing(engine, database, repo, declare):
-    """Neither side's work stands, and what waited for the commit is forgotten."""
+    """Neither side's work is kept, and functions that waited for the commit are dropped."""
     note, ran = declare(repo), []
     if database.kind == "sqlite":
         database.run("CREATE TABLE parents (id INTEGER PRIMARY KEY)")
@@ -176,7 +176,7 @@ def test_an_error_of_the_user_s_own_is_over_with_his_savepoint(engine, repo, dec
             try:
                 note.write(key="inside")
             except DataLayerError:
-                assert "postgresql" == repo.room.name
+                assert "postgresql" == repo.dialect.name
             savepoint.rollback()
             note.write(key="a")
         session.commit()
@@ -186,7 +186,7 @@ def test_an_error_of_the_user_s_own_is_over_with_his_savepoint(engine, repo, dec
 
 @pytest.mark.parametrize("ends", ["commit", "rollback"])
 def test_a_call_after_the_end_is_refused(engine, repo, declare, ends):
-    """After a commit inside of the block a write would belong to a transaction that nobody commits."""
+    """After a commit inside of the block a write would belong to a transaction that is never committed."""
     note = declare(repo)
     with Session(engine) as session:
         with joined(session, note):
@@ -222,18 +222,18 @@ def test_the_user_s_isolation_level_stands(engine, repo, declare):
     """Inside of the block, what others commit later is as invisible as the user asked for; afterwards it is there."""
     note = declare(repo)
     note.write(key="before")
-    level = ISOLATION[repo.room.name]
+    level = ISOLATION[repo.dialect.name]
     with engine.connect().execution_options(isolation_level=level) as connection:
         with joined(connection, note):
             first = query(note).count()
-            if repo.room.is_server:  # SQLite has one writer, and the block is the one
+            if repo.dialect.is_server:  # SQLite has one writer, and the block is the one
                 _beside(repo, declare)
             second = query(note).count()
         asked = connection.get_isolation_level()
         connection.commit()
 
     assert (1, 1, level) == (first, second, asked)
-    assert (2 if repo.room.is_server else 1) == query(note).count()
+    assert (2 if repo.dialect.is_server else 1) == query(note).count()
 
 
 def _beside(repo, declare):
@@ -242,8 +242,8 @@ def _beside(repo, declare):
 
 
 def test_a_violation_in_a_block_of_snapshots(engine, repo, declare):
-    """A row that somebody else wrote meanwhile, and that the snapshot does not show, is still a UniqueViolation."""
-    if not repo.room.is_server:
+    """A row that another transaction wrote meanwhile, and that the snapshot does not show, is still a UniqueViolation."""
+    if not repo.dialect.is_server:
         return  # SQLite has one writer, and the block is the one
     note = declare(repo)
     with engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection:
@@ -259,7 +259,7 @@ def test_a_violation_in_a_block_of_snapshots(engine, repo, declare):
 
 
 class _Other(SQLiteDialect_pysqlite):
-    """A driver that is not ours."""
+    """A driver that the framework does not support."""
 
     driver = "other"
     supports_statement_cache = True
@@ -288,7 +288,7 @@ def test_a_connection_to_another_database_is_refused(declare, tmp_path):
 
 
 def test_the_user_s_events_run(engine, repo, declare):
-    """Those of his transaction, in their order; a function of ours comes after the commit."""
+    """The user's events run in their order; the framework's functions run after the commit."""
     note, ran = declare(repo), []
     with engine.connect() as connection:
         for name in ("begin", "savepoint", "release_savepoint", "commit"):
@@ -302,11 +302,11 @@ def test_the_user_s_events_run(engine, repo, declare):
 
 @pytest.mark.parametrize("ends", ["commit", "rollback"])
 def test_a_commit_in_two_phases_is_one_too(tmp_path, declare, ends):
-    """What waits runs after the second phase; on MariaDB, the one of the three that lets anybody prepare a transaction."""
+    """Waiting functions run after the second phase; of the three databases, MariaDB lets every user prepare a transaction."""
     with scratch("mariadb", tmp_path) as database:
         repo = Repo(database.url)
         note, ran = declare(repo), []
-        engine = sa.create_engine(repo.url.set(drivername=repo.room.drivers[0]))
+        engine = sa.create_engine(repo.url.set(drivername=repo.dialect.drivers[0]))
         with engine.connect() as connection:
             whole = connection.begin_twophase()
             with joined(connection, note):

@@ -21,7 +21,7 @@ class Base(DeclarativeBase):
 
 
 class User(Base):
-    """Somebody who can sign in."""
+    """A user who can sign in."""
 
     __tablename__ = "users"
 
@@ -36,37 +36,37 @@ class Planned(Exception):
 @pytest.fixture
 def engines(database):
     """A sync and an async engine of the application, which knows alice."""
-    room, url = Repo(database.url).room, sa.make_url(database.url)
-    engine = sa.create_engine(url.set(drivername=room.drivers[0]))
+    dialect, url = Repo(database.url).dialect, sa.make_url(database.url)
+    engine = sa.create_engine(url.set(drivername=dialect.drivers[0]))
     Base.metadata.create_all(engine)
     with Session(engine) as session, session.begin():
         session.add(User(id="alice", password="old"))
-    yield engine, create_async_engine(url.set(drivername=room.drivers[1]), poolclass=sa.NullPool)
+    yield engine, create_async_engine(url.set(drivername=dialect.drivers[1]), poolclass=sa.NullPool)
     engine.dispose()
 
 
 @pytest.fixture
 def token(engines):
-    """A token resource on these engines; with it, whoever is told of its records after a commit."""
-    told, domain = [], Domain("joined tokens")
+    """A token resource on these engines, with a notifier that notes its actions after a commit."""
+    notified, domain = [], Domain("joined tokens")
     repo = Repo(engine=engines[0], async_engine=engines[1], timeout=timedelta(seconds=10))
 
     class Token(
         TokenRecord,
         domain=domain,
         data_layer=SQL(repo),
-        notifiers=[lambda notification: told.append(notification.action)],
+        notifiers=[lambda notification: notified.append(notification.action)],
         extensions=[TokenResource(jwt=JWT(SECRET))],
     ):
         """Tokens of the application."""
 
-    Token.told, Token.kept = told, domain
+    Token.notified, Token.kept = notified, domain
     domain.create_storage()
     return Token
 
 
 def password(engine):
-    """Return the password that stands."""
+    """Return the password that is stored."""
     with Session(engine) as session:
         return session.get_one(User, "alice").password
 
@@ -109,7 +109,7 @@ async def opened_async(kind, engine):
 @pytest.mark.parametrize("keep", [True, False], ids=["commit", "rollback"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_all_or_nothing(engines, token, kind, keep):
-    """After a commit the password is new and every other session over; after a rollback neither, and nobody is told."""
+    """After a commit the password is new and every other session over; after a rollback neither, and no notifier runs."""
     phone, laptop = token.issue_pair("alice"), token.issue_pair("alice")
     with opened(kind, engines[0]) as given:
         given.execute(CHANGE)
@@ -117,13 +117,13 @@ def test_all_or_nothing(engines, token, kind, keep):
             token.log_out_everywhere("alice", keep=[laptop.access.claims.family])
             token.revoke(phone.refresh.token)
             inside = token.token_revoked(phone.access.token)
-        outside = token.token_revoked(phone.access.token), list(token.told)
+        outside = token.token_revoked(phone.access.token), list(token.notified)
         given.commit() if keep else given.rollback()
 
     assert (True, (False, [])) == (inside, outside)
     assert ("new" if keep else "old") == password(engines[0])
     assert [keep, keep, False] == [token.token_revoked(each.token) for each in (phone.access, phone.refresh, laptop.access)]
-    assert (["revoke_token"] if keep else []) == token.told
+    assert (["log_out_everywhere", "revoke_token"] if keep else []) == token.notified
 
 
 @pytest.mark.parametrize("keep", [True, False], ids=["commit", "rollback"])
@@ -145,11 +145,11 @@ def test_all_or_nothing_in_a_task(engines, token, kind, keep):
 
     assert (True, False, keep) == asyncio.run(work())
     assert ("new" if keep else "old") == password(engines[0])
-    assert (["revoke_token"] if keep else []) == token.told
+    assert (["log_out_everywhere", "revoke_token"] if keep else []) == token.notified
 
 
 def test_a_failed_try_is_taken_back_alone(engines, token):
-    """A savepoint around both takes both back; what comes after it stands."""
+    """A savepoint around both rolls both back; later writes are kept."""
     one, other = token.issue("alice"), token.issue("bob")
     with Session(engines[0]) as session, session.begin(), joined(session, token):
         with pytest.raises(Planned), session.begin_nested():
@@ -160,22 +160,22 @@ def test_a_failed_try_is_taken_back_alone(engines, token):
         token.revoke(other.token)
 
     assert ("old", [False, True]) == (password(engines[0]), [token.token_revoked(each.token) for each in (one, other)])
-    assert ["revoke_token"] == token.told
+    assert ["revoke_token"] == token.notified
 
 
 def test_a_link_is_used_once_with_what_it_is_for(engines, token):
     """A reset link is used up with the change that it allows; where that fails, it can be used again."""
-    link = token.issue("alice", purpose="reset").token
+    connection = token.issue("alice", purpose="reset").token
     with pytest.raises(Planned), Session(engines[0]) as session, session.begin():
         with joined(session, token):
-            token.consume(link, purpose="reset")
+            token.consume(connection, purpose="reset")
         raise Planned
     with Session(engines[0]) as session, session.begin():
         with joined(session, token):
-            token.consume(link, purpose="reset")
+            token.consume(connection, purpose="reset")
         session.execute(CHANGE)
     with Session(engines[0]) as session, session.begin(), joined(session, token), pytest.raises(errors.TokenConsumed):
-        token.consume(link, purpose="reset")
+        token.consume(connection, purpose="reset")
 
     assert "new" == password(engines[0])
 
@@ -195,7 +195,7 @@ def test_a_check_in_the_block_fails_closed(engines, token):
 
 @pytest.fixture
 def held(database, engines, token):
-    """Somebody else's transaction, which holds what a write of alice's cut-off needs."""
+    """Another client's transaction, which locks the record of alice's cut-off."""
     token.log_out_everywhere("alice")
     with engines[0].connect() as connection:
         if database.kind == "sqlite":
@@ -210,7 +210,7 @@ SOON = timedelta(seconds=0.3)
 
 
 def test_a_block_ends_by_its_deadline(engines, token, held):
-    """The caller is told in time; afterwards the user's rollback ends at once, and his engine works."""
+    """The caller gets Timeout in time; afterwards the user's rollback ends at once, and the engine works."""
     with Session(engines[0]) as session:
         with pytest.raises(Timeout), context(deadline=SOON), joined(session, token):
             token.log_out_everywhere("alice")

@@ -1,4 +1,4 @@
-"""Leases on SQLite: counted by a clock that nobody sets, and over when the host was started anew."""
+"""Leases on SQLite: measured by a monotonic clock, and over once the host is restarted."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from resourcekit import Attr, Domain, Resource, attribute
+from resourcekit.actions.drive import drive
 from resourcekit.data_layers import SQL
-from resourcekit.data_layers.sql.sqlite import files
-from resourcekit.engine.drive import drive
+from resourcekit.data_layers.sql.dialects.sqlite import files
 from resourcekit.testing import ManualClock
 
 START = datetime(2030, 1, 1, tzinfo=UTC)
@@ -38,7 +38,7 @@ def take(tmp_path):
 
 @pytest.fixture
 def clock():
-    """Time that stands still until the test moves it."""
+    """A clock that the test moves by hand."""
     with ManualClock(START) as moved:
         yield moved
 
@@ -55,7 +55,7 @@ def test_a_wall_clock_that_is_put_back_prolongs_no_lease(take, clock):
 
 
 def test_until_is_told_by_the_clock_of_who_asks(take, clock):
-    """Whoever asks with a clock of another time learns how long it has to wait, not what another clock will show."""
+    """A client with another clock gets the time that it has to wait, not the time at which the other clock will show the end."""
     take()
     clock.set(START - timedelta(days=1))
     lease, held = take()
@@ -74,7 +74,7 @@ def test_a_lease_from_before_the_host_was_started_is_free(take, clock, tmp_path)
 
 
 def test_without_a_name_of_the_boot_the_wall_clock_counts(take, clock, monkeypatch):
-    """As on systems that do not tell it: a lease is held until its time is over, and free afterwards."""
+    """As on systems without a boot identity: a lease is held until its time is over, and free afterwards."""
     monkeypatch.setattr(files, "boot_id", lambda: "")
     _, first = take()
     lease, second = take()

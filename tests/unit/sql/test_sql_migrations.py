@@ -18,13 +18,14 @@ from resourcekit import Attr, Domain, Resource, attribute
 from resourcekit.data_layers import Memory, Repo
 from resourcekit.doctor import doctor
 from resourcekit.errors import InvalidArgument
-from tests.house import snippets
+from tests.architecture import snippets
 
 PAGE = snippets.read_page(snippets.ROOT / "docs" / "how-to" / "migrate-with-alembic.md")
 
 APPLICATION = """
     import enum
     import os
+    from dataclasses import dataclass
     from datetime import date, datetime, time, timedelta
     from decimal import Decimal
     from typing import Any, Literal
@@ -32,7 +33,7 @@ APPLICATION = """
 
     import sqlalchemy as sa
 
-    from resourcekit import Attr, Domain, Resource, attribute, create, env, identity, index, query
+    from resourcekit import Attr, Domain, Resource, SQLText, attribute, create, env, identity, index, now, query, value_type
     from resourcekit.data_layers import SQL
     from resourcekit_tokens import JWT, TokenRecord, TokenResource
 
@@ -40,6 +41,15 @@ APPLICATION = """
 
     class Shade(enum.Enum):
         RED = 1
+
+    @dataclass(frozen=True)
+    class Place:
+        zip: str
+
+    class Code:
+        pass
+
+    value_type("Code", Code, stored=int, dump=hash, load=lambda number: Code())
 
     class Token(
         TokenRecord,
@@ -58,7 +68,7 @@ APPLICATION = """
         number: Attr[int] = attribute(default=0)
         ratio: Attr[float | None] = attribute(default=None)
         flag: Attr[bool | None] = attribute(default=None)
-        price: Attr[Decimal | None] = attribute(default=None)
+        price: Attr[Decimal | None] = attribute(default=None, scale=2)
         moment: Attr[datetime | None] = attribute(default=None)
         day: Attr[date | None] = attribute(default=None)
         hour: Attr[time | None] = attribute(default=None)
@@ -68,7 +78,11 @@ APPLICATION = """
         facts: Attr[dict[str, Any] | None] = attribute(default=None)
         blob: Attr[bytes | None] = attribute(default=None)
         short: Attr[bytes | None] = attribute(default=None, max_length=20)
+        home: Attr[Place | None] = attribute(default=None)
+        code: Attr[Code | None] = attribute(default=None)
+        login: Attr[str | None] = attribute(default=None, case="fold", max_length=30)
 
+        by_login = identity("login")
         by_short = identity("short")
         by_order = identity("order", "number")
         by_case = index("CamelCase", "größe")
@@ -76,6 +90,17 @@ APPLICATION = """
         a_name_that_is_longer_than_what_some_databases_keep_of_it_and_is_cut = index("moment")
 
         add = create(accept=["id", "order"])
+
+    class Counted(Resource, domain=accounts, data_layer=SQL(env("DATABASE_URL"))):
+        id: Attr[int] = attribute(primary_key=True, generated=True)
+        price: Attr[int] = attribute()
+        state: Attr[Literal["it's new", "old"]] = attribute(database_default="it's new")
+        entered_at: Attr[datetime] = attribute(database_default=now())
+        code: Attr[str] = attribute(database_default=SQLText("upper('12:a')"))
+        twice: Attr[int] = attribute(computed=price * 2)
+
+        by_twice = index("twice")
+        enter = create(accept=["price"])
 """
 
 
@@ -136,7 +161,12 @@ def project(database, set_up, tmp_path) -> Project:
     return Project(tmp_path, database.url)
 
 
-TABLES = ["op.create_table('resourcekit_leases'", "op.create_table('tokens'", "op.create_table('wide'"]
+TABLES = [
+    "op.create_table('counted'",
+    "op.create_table('resourcekit_leases'",
+    "op.create_table('tokens'",
+    "op.create_table('wide'",
+]
 
 
 def tables(database) -> list[str]:
@@ -160,11 +190,14 @@ def test_a_resource_is_migrated_there_and_back(project, database):
         "Token.store_token(t, values={'device': 'phone'}); print(Token.get_token(token=t).device)",
         later=True,
     )
+    enter = "from accounts import Counted; made = Counted.enter(price=4); print(made.id, made.state, made.code, made.twice)"
+    entered = project.run("-c", enter)
     project.alembic("check", "downgrade -1", later=True)
     project.alembic("downgrade base")
 
     assert TABLES == [each for each in project.migration("first") if "create_table" in each]
-    assert 7 == len([each for each in project.migration("first") if "create_index" in each])
+    assert "1 it's new 12:A 8\n" == entered
+    assert 9 == len([each for each in project.migration("first") if "create_index" in each])
     assert [] == project.migration("again")
     assert "Nothing found.\n" == found
     assert ["op.add_column('tokens', sa.Column('device'"] == project.migration("later")
@@ -182,7 +215,7 @@ def test_storage_that_was_created_needs_no_migration(project):
 
 @pytest.mark.slow
 def test_a_migration_can_be_written_out_for_others_to_run(project, database):
-    """The statements that Alembic prints for somebody else make the same tables."""
+    """The statements that Alembic prints for a database administrator make the same tables."""
     project.alembic("revision --autogenerate -m first")
     database.run("DROP TABLE alembic_version")
     for statement in project.alembic("upgrade head --sql").split(";"):
@@ -226,11 +259,12 @@ def test_a_column_as_another_database_would_have_it_is_found(repo, declare, data
     sound = doctor(note)
     database.run("ALTER TABLE notes DROP COLUMN number")
     database.run(OTHER_TYPE[database.kind])
-    (finding,) = doctor(note)
+    finding, more = doctor(note)
 
     assert () == sound
     assert ("RK116", "warning") == (finding.id, finding.level)
     assert "number of notes is " in finding.what
+    assert "number of notes may be NULL" in more.what
 
 
 def test_a_statement_on_a_repo_s_engine_may_take_its_time(database):
@@ -245,7 +279,7 @@ def test_a_statement_on_a_repo_s_engine_may_take_its_time(database):
 
 
 def test_the_repo_of_a_resource(repo, declare, tmp_path):
-    """It is found however the declaration names the database; elsewhere, in two, and nowhere are told."""
+    """The migration folder is found for each way to name the database; a wrong, ambiguous or missing one is an error."""
     note, by_url = declare(repo, "one"), declare(f"sqlite:///{tmp_path}/other.db", "two")
 
     class Kept(Resource, domain=Domain("kept"), data_layer=Memory()):

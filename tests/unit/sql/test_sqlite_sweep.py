@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from resourcekit import query
+from resourcekit import Deadline, query
+from resourcekit.actions.drive import drive_iterator, in_call_mode
 from resourcekit.data_layers import Repo
 from resourcekit.data_layers.base import DeleteInBatches
-from resourcekit.data_layers.sql import sweep
-from resourcekit.data_layers.sql.link import Link
-from resourcekit.data_layers.sql.sqlite import log
-from resourcekit.engine.drive import drive_iterator, in_colour
+from resourcekit.data_layers.sql.dialects.sqlite import log
+from resourcekit.data_layers.sql.execution.connection import Connection
+from resourcekit.data_layers.sql.execution.needs import Use
+from resourcekit.data_layers.sql.maintenance import sweep
 from resourcekit.errors import Invalid
 from resourcekit.extending import Field, Param
 from tests.support.databases import scratch
@@ -44,11 +45,11 @@ def log_of(repo) -> Path:
 
 def settings(repo):
     """Return how durable the commits of this thread's connection are, and at which length of the log it copies it."""
-    link = repo.sync_pool.take(5)
+    connection = repo.sync_pool.take(Deadline.after_real(5))
     try:
-        return tuple(link.fetch(f"PRAGMA {name}")[0][0] for name in ("synchronous", "wal_autocheckpoint"))
+        return tuple(connection.fetch(f"PRAGMA {name}")[0][0] for name in ("synchronous", "wal_autocheckpoint"))
     finally:
-        repo.sync_pool.put(link)
+        repo.sync_pool.put(connection)
 
 
 def fill(note, count):
@@ -73,7 +74,7 @@ def test_the_log_does_not_grow_with_the_sweep(repo, declare):
 
 
 def test_a_reader_that_stays_stops_no_sweep(repo, declare):
-    """While somebody reads an old moment the log cannot be written anew; the sweep goes on without waiting for it."""
+    """While a reader keeps an old snapshot, the log cannot be truncated; the sweep goes on without waiting for it."""
     note = declare(repo)
     fill(note, 6000)
     with closing(sqlite3.connect(repo.url.database, isolation_level=None)) as reader:
@@ -121,19 +122,20 @@ def test_an_async_sweep_leaves_the_connection_as_it_was(repo, declare):
         pool = repo.async_pools.here()
         seen = []
         async for _ in batches(note, size=50):
-            link = await pool.take()
-            seen.append(await link.work(Link.fetch, "PRAGMA synchronous", ()))
-            await pool.put(link)
+            hold = pool.hold(Use.READ)
+            connection = await hold.take(Deadline.after_real(5))
+            seen.append(await connection.work(Connection.fetch, "PRAGMA synchronous", ()))
+            hold.put()
         return seen
 
-    assert {((2,),)} == {tuple(each) for each in asyncio.run(in_colour(swept()))}
+    assert {((2,),)} == {tuple(each) for each in asyncio.run(in_call_mode(swept()))}
 
 
 def test_who_waits_for_the_lock_looks_often(repo, declare):
     """Between two looks at a lock lie at most four milliseconds: less than a sweep leaves it free between two batches."""
     note = declare(repo)
     note.write(key="a")
-    link, pauses = repo.sync_pool.take(5), []
+    connection, pauses = repo.sync_pool.take(Deadline.after_real(5)), []
     with closing(sqlite3.connect(repo.url.database, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
 
@@ -142,10 +144,10 @@ def test_who_waits_for_the_lock_looks_often(repo, declare):
             if len(pauses) == 50:
                 other.execute("COMMIT")
 
-        link.sleep = sleep
-        link.allow(60.0)
-        assert 1 == link.run("UPDATE notes SET number = 1")
-    repo.sync_pool.put_back(link)
+        connection.sleep = sleep
+        connection.allow(Deadline.after_real(60))
+        assert 1 == connection.run("UPDATE notes SET number = 1")
+    repo.sync_pool.put(connection)
 
     assert 50 == len(pauses)
     assert max(pauses) <= 0.004
@@ -158,7 +160,7 @@ def watch(monkeypatch):
 
 
 class Watch:
-    """A clock that goes on by ``step`` each time somebody looks at it, and by what sweeps rest.
+    """A clock that advances by ``step`` each time it is read, and by the pauses of sweeps.
 
     rests: the seconds that sweeps left the lock alone by themselves.
     """
@@ -180,7 +182,7 @@ class Watch:
 
 
 @pytest.mark.parametrize(("step", "rest"), [(0.0, 0.005), (0.003, 0.002), (0.006, 0.0)])
-def test_a_sweep_breathes_between_its_batches(repo, declare, watch, step, rest):
+def test_a_sweep_pauses_between_its_batches(repo, declare, watch, step, rest):
     """Before the next batch the lock is free for five milliseconds, at the least; copying the log without it counts."""
     note = declare(repo)
     fill(note, 200)
@@ -192,18 +194,18 @@ def test_a_sweep_breathes_between_its_batches(repo, declare, watch, step, rest):
 
 
 @pytest.mark.parametrize(("held", "rest"), [(0.0005, 0.0015), (0.004, 0.005)])
-def test_who_waits_gets_a_breath_after_the_lock_was_held_to_copy_the_log(repo, declare, watch, monkeypatch, held, rest):
+def test_writers_get_a_pause_after_the_lock_was_held_to_copy_the_log(repo, declare, watch, monkeypatch, held, rest):
     """Where much is left in the log it is copied under the lock; the five milliseconds begin thereafter, unless it was a blink."""
     note = declare(repo)
     fill(note, 200)
-    fetch = Link.fetch
+    fetch = Connection.fetch
 
-    def slow(link, sql, values=()):
+    def slow(connection, sql, values=()):
         watch.seconds += 0.003 if "PASSIVE" in sql else held if "RESTART" in sql else 0.0
-        return fetch(link, sql, values)
+        return fetch(connection, sql, values)
 
     monkeypatch.setattr(log, "_LONGEST", 0)
-    monkeypatch.setattr(Link, "fetch", slow)
+    monkeypatch.setattr(Connection, "fetch", slow)
     count = len(list(drive_iterator(batches(note, size=50))))
 
     assert [rest] * (count - 1) == watch.rests
@@ -214,20 +216,20 @@ def test_a_log_that_readers_keep_from_its_beginning_is_begun_anew(repo, declare,
     note = declare(repo)
     fill(note, 2000)
     monkeypatch.setattr(log, "_LONGEST", 16 * 8192)
-    fetch = Link.fetch
+    fetch = Connection.fetch
     with closing(sqlite3.connect(repo.url.database, isolation_level=None)) as reader:
 
-        def beside_a_reader(link, sql, values=()):
+        def beside_a_reader(connection, sql, values=()):
             if "RESTART" in sql:
                 reader.execute("COMMIT")
-            found = fetch(link, sql, values)
+            found = fetch(connection, sql, values)
             if "PASSIVE" in sql and not reader.in_transaction:
                 reader.execute("BEGIN")
                 reader.execute("SELECT count(*) FROM notes").fetchone()
             return found
 
         reader.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        monkeypatch.setattr(Link, "fetch", beside_a_reader)
+        monkeypatch.setattr(Connection, "fetch", beside_a_reader)
         sizes = [log_of(repo).stat().st_size for _ in drive_iterator(batches(note, size=100))]
 
     assert 21 == len(sizes)
@@ -237,13 +239,13 @@ def test_a_log_that_readers_keep_from_its_beginning_is_begun_anew(repo, declare,
 @pytest.fixture
 def asked(monkeypatch):
     """The statements that links fetched."""
-    found, fetch = [], Link.fetch
+    found, fetch = [], Connection.fetch
 
-    def listening(link, sql, values=()):
+    def listening(connection, sql, values=()):
         found.append(sql)
-        return fetch(link, sql, values)
+        return fetch(connection, sql, values)
 
-    monkeypatch.setattr(Link, "fetch", listening)
+    monkeypatch.setattr(Connection, "fetch", listening)
     return found
 
 

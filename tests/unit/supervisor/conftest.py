@@ -12,12 +12,12 @@ from resourcekit.testing.clock import ManualClock
 
 @pytest.fixture
 def clock() -> Iterator[ManualClock]:
-    """Time that stands still until the test moves it."""
+    """A clock that the test moves by hand."""
     with ManualClock(START) as moved:
         yield moved
 
 
 @pytest.fixture
 def runs() -> Queue[ServiceStatus]:
-    """The runs that ended, as ``on_run`` tells of them."""
+    """The runs that ended, as ``on_run`` gets them."""
     return Queue()

@@ -14,6 +14,7 @@ import pytest
 from supervised import PATIENCE, START, Sweep, declare, latest, scripted
 
 from resourcekit import Domain, context
+from resourcekit.errors import InvalidArgument
 from resourcekit.extending import ServiceContext, ambient_context, current_clock
 from resourcekit.supervisor import Scheduling, ServiceStatus, Supervisor
 
@@ -87,7 +88,7 @@ def test_failed_run_backs_off_and_recovers(clock, runs):
 
 def test_log_records_carry_their_facts_by_name(clock, runs, caplog):
     """For a handler that writes JSON; quiet as long as all goes well."""
-    with Supervisor(declare(scripted("fine", OSError("secret"))), on_run=runs.put, scheduling=latest, checkup=False):
+    with Supervisor(declare(scripted("fine", OSError("secret"))), on_run=runs.put, scheduling=latest, startup_check=False):
         clock.advance(seconds=60)
         runs.get(timeout=PATIENCE)
         clock.advance(hours=12)
@@ -132,7 +133,7 @@ def test_whatever_one_service_raises_touches_no_other(clock, runs, outcome):
 
 
 def test_a_service_that_suspends_in_a_thread_fails_alone(clock, runs):
-    """What waits in a sync program is WrongColour for that run, and the worker goes on."""
+    """What waits in a sync program is MixedCallMode for that run, and the worker goes on."""
 
     class Suspends(Sweep):
         async def run(self, context):
@@ -141,7 +142,7 @@ def test_a_service_that_suspends_in_a_thread_fails_alone(clock, runs):
     with Supervisor(declare(Suspends), on_run=runs.put):
         clock.advance(seconds=60)
 
-        assert "WrongColour" == runs.get(timeout=PATIENCE).last_error
+        assert "MixedCallMode" == runs.get(timeout=PATIENCE).last_error
 
         clock.advance(seconds=5)
 
@@ -286,16 +287,16 @@ def test_a_start_that_cannot_spawn_leaves_nothing_behind(clock):
 
 
 def test_services_have_neither_the_actor_nor_the_deadline_of_the_starter(clock):
-    """Work in the background is nobody's call; its own context is empty."""
+    """Work in the background belongs to no call; its own context is empty."""
     seen: Queue[object] = Queue()
     with (
         context(actor="admin", deadline=timedelta(seconds=1)),
         Supervisor(declare(scripted(lambda _: seen.put((ambient_context(), current_clock()))))),
     ):
         clock.advance(seconds=60)
-        surroundings, its_clock = seen.get(timeout=PATIENCE)
+        deployment, its_clock = seen.get(timeout=PATIENCE)
 
-    assert (None, None, None, clock) == (surroundings.actor, surroundings.deadline, surroundings.ends_at, its_clock)
+    assert (None, None, clock) == (deployment.actor, deployment.deadline, its_clock)
 
 
 def test_an_onlooker_that_fails_changes_nothing(clock):
@@ -361,3 +362,10 @@ def test_a_forked_child_has_no_running_supervisor_and_says_so():
 
     assert ["child forked stopped 0 True running True True", "parent running 0 True"] == done.stdout.splitlines()
     assert "forked" in done.stderr
+
+
+@pytest.mark.parametrize("timeout", [float("inf"), float("nan"), 1e12, -1, True])
+def test_a_stop_takes_a_time_that_a_thread_can_wait(timeout):
+    """Infinity, a number of no size and a thousand years are an error of the argument."""
+    with pytest.raises(InvalidArgument, match="takes seconds"):
+        Supervisor(declare(Sweep)).stop(timeout)

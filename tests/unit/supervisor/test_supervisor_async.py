@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from resourcekit import Attr, Domain, Resource, attribute
-from resourcekit.errors import WrongColour
+from resourcekit.errors import MixedCallMode
 from resourcekit.extending import Extension, Service, ServiceContext
 from resourcekit.supervisor import ServiceStatus, Supervisor
 from resourcekit.testing.clock import ManualClock
@@ -70,7 +70,7 @@ def in_loop(test: Callable[[ManualClock], Coroutine[Any, Any, None]]) -> Callabl
 
 
 class Runs(asyncio.Queue[ServiceStatus]):
-    """The runs that ended, as they are told of."""
+    """The runs that ended, as listeners get them."""
 
     def __call__(self, status: ServiceStatus) -> None:
         self.put_nowait(status)
@@ -192,7 +192,7 @@ async def test_run_now_in_a_task_waits_for_the_run_that_is_going_on(clock):
     async with Supervisor(ticket) as supervisor:
         clock.advance(seconds=60)
         await going_on.wait()
-        with pytest.raises(WrongColour):
+        with pytest.raises(MixedCallMode):
             supervisor.run_now(ticket)
         by_hand = asyncio.create_task(supervisor.run_now.aio(ticket))
         await asyncio.sleep(0)
@@ -207,7 +207,7 @@ async def test_run_now_in_a_task_waits_for_the_run_that_is_going_on(clock):
 async def test_a_sync_stop_would_hold_up_the_loop_it_waits_for(clock):
     """It is refused with the way to write it, and the supervisor runs on."""
     async with Supervisor(declare()) as supervisor:
-        with pytest.raises(WrongColour, match=r"stop\.aio"):
+        with pytest.raises(MixedCallMode, match=r"stop\.aio"):
             supervisor.stop()
 
         assert "running" == supervisor.state
@@ -252,7 +252,7 @@ async def test_a_threaded_supervisor_can_be_stopped_from_a_loop(clock):
 
 
 def test_a_loop_that_ended_takes_its_supervisor_along():
-    """Without a stop, too, the status tells that nothing runs any more, and it can be started anew."""
+    """Without a stop, too, the status shows that nothing runs any more, and it can be started anew."""
     supervisor = Supervisor(declare())
     asyncio.run(supervisor.start.aio())
 

@@ -1,4 +1,4 @@
-"""What crashes is started again, not for ever: then it rests, and says so."""
+"""A service that crashes is started again, a limited number of times: then it rests, and reports it."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ CRASHES = [SystemExit(1)] * 6
 
 
 def crash(clock, runs, times):
-    """Let a service crash so often, each time as soon as it is tried again, and return what was told of the last one."""
+    """Let a service crash so often, each time as soon as it is tried again, and return the report of the last crash."""
     clock.advance(seconds=60)
-    told = runs.get(timeout=PATIENCE)
+    received = runs.get(timeout=PATIENCE)
     for _ in range(times - 1):
-        clock.advance(told.next_due - clock.now())
-        told = runs.get(timeout=PATIENCE)
-    return told
+        clock.advance(received.next_due - clock.now())
+        received = runs.get(timeout=PATIENCE)
+    return received
 
 
 def test_a_service_that_crashes_is_restarted_five_times_in_ten_minutes_and_then_rests(clock, runs, caplog):
@@ -76,7 +76,7 @@ def test_a_good_run_lets_crashes_be_forgotten(clock, runs):
 
 
 def test_a_run_by_hand_ends_a_rest(clock, runs):
-    """Whoever has repaired it need not wait."""
+    """Once the cause is repaired, the service can be started without waiting."""
     with Supervisor(declare(scripted(*CRASHES)), on_run=runs.put, scheduling=latest) as supervisor:
         resting = crash(clock, runs, 6)
         supervisor.run_now(resting.resource)
@@ -94,7 +94,7 @@ def test_a_start_ends_a_rest(clock, runs):
 
 
 class Failing(ManualClock):
-    """A clock by which nobody can wait, so many times."""
+    """A clock whose waits fail, so many times."""
 
     __slots__ = ("failures", "given_up")
 
@@ -123,7 +123,7 @@ def test_a_worker_that_crashes_again_and_again_is_given_up_and_told(caplog):
     with Failing(10**9) as clock:
         supervisor = Supervisor(declare(Sweep), scheduling=latest)
         supervisor.start()
-        ended = [worker.finished.result(PATIENCE) for worker in supervisor._crew._workers]
+        ended = [worker.finished.result(PATIENCE) for worker in supervisor._workers._workers]
         health = supervisor.health()
 
         assert ([None], 10**9 - 6) == (ended, clock.failures)

@@ -1,4 +1,4 @@
-"""Health tells the truth: alive, on time, what failed last, and how long work has been waiting."""
+"""Health reports whether it is alive and on time, what failed last, and how long work has been waiting."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import pytest
 from supervised import PATIENCE, START, Sweep, declare, latest, scripted
 
 from resourcekit import Domain
+from resourcekit.actions.drive import drive
 from resourcekit.data_layers import SQL, Memory
-from resourcekit.engine.drive import drive
 from resourcekit.supervisor import Supervisor
-from resourcekit.supervisor.turn import turn_for
+from resourcekit.supervisor.schedule_lease import schedule_lease_for
 from resourcekit_tokens import TokenRecord, TokenResource
 
 
@@ -103,13 +103,13 @@ def test_a_run_that_hangs_is_told(clock, runs):
     ],
 )
 def test_work_that_waits_for_more_than_two_intervals_is_told(clock, answer, lag, error, healthy):
-    """The service tells its lag, or that it cannot; asked only where the caller wants it, because it reads the store."""
+    """The service reports its lag, or that it cannot; only on request, because it reads the store."""
     with Supervisor(declare(lagging(answer))) as supervisor:
-        without, told = supervisor.health(), supervisor.health(lag=True)
+        without, received = supervisor.health(), supervisor.health(lag=True)
 
     assert (True, None) == (without.is_healthy, without.services[0].lag)
-    assert (healthy, lag, error) == (told.is_healthy, told.services[0].lag, told.services[0].lag_error)
-    assert "secret" not in repr(told)
+    assert (healthy, lag, error) == (received.is_healthy, received.services[0].lag, received.services[0].lag_error)
+    assert "secret" not in repr(received)
 
 
 def test_it_is_asked_in_a_loop_too(clock):
@@ -130,9 +130,9 @@ def test_it_is_asked_in_a_loop_too(clock):
 def test_an_endpoint_can_send_it(clock):
     """As a dictionary it is JSON."""
     with Supervisor(declare(lagging(timedelta(minutes=2)))) as supervisor:
-        told = json.loads(json.dumps(supervisor.health(lag=True).as_dict()))
+        received = json.loads(json.dumps(supervisor.health(lag=True).as_dict()))
 
-    assert (True, "running") == (told["healthy"], told["state"])
+    assert (True, "running") == (received["healthy"], received["state"])
     assert {
         "resource": "supervised.Ticket",
         "service": "Sweep",
@@ -143,7 +143,7 @@ def test_an_endpoint_can_send_it(clock):
         "last_error": "",
         "lag_seconds": 120.0,
         "lag_error": "",
-    } == told["services"][0]
+    } == received["services"][0]
 
 
 def tokens(layer, **options):
@@ -168,7 +168,7 @@ def test_the_lag_of_a_sweep_is_the_age_of_the_oldest_record_that_should_be_gone(
     empty = lag()
     token.revoke_jti("old", expires_at=START + timedelta(hours=1))
     token.revoke_jti("new", expires_at=START + timedelta(hours=9))
-    clock.advance(hours=1, seconds=60)
+    clock.advance(hours=1, seconds=30 + 5 * 30)
     due = lag()
     clock.advance(hours=2)
     waiting = lag()
@@ -205,7 +205,7 @@ def test_a_turn_that_another_took_and_never_ends_is_late(clock, tmp_path):
         clock.advance(minutes=31)
         store = token.__runtime__.store
         # Another process that dies in its run, each time: what it held stays held.
-        assert drive(store.lease(turn_for(token, "expunger", job.interval).name, timedelta(seconds=60)).__aenter__())
+        assert drive(store.lease(schedule_lease_for(token, "expunger", job.interval).name, timedelta(seconds=60)).__aenter__())
         assert job.claim()
         drive(job.run(lambda: False, must=False))
 
@@ -213,12 +213,12 @@ def test_a_turn_that_another_took_and_never_ends_is_late(clock, tmp_path):
 
 
 def test_a_store_that_is_gone_is_told(clock, tmp_path):
-    """What the store could not tell is an error in the answer, and none that is raised."""
+    """A failure of the store is an error in the answer, and none that is raised."""
     token = tokens(SQL(f"sqlite:///{tmp_path}/gone.db"))
     with Supervisor(token) as supervisor:
         supervisor.run_now(token)
         (tmp_path / "gone.db").unlink()
         token.__runtime__.store.repo.forget()
-        told = supervisor.health(lag=True)
+        received = supervisor.health(lag=True)
 
-    assert (False, "Unavailable") == (told.is_healthy, told.services[0].lag_error)
+    assert (False, "Unavailable") == (received.is_healthy, received.services[0].lag_error)

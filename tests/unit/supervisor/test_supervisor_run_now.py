@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from supervised import PATIENCE, START, Keyed, Sweep, declare, latest, scripted
 
-from resourcekit.errors import InvalidArgument, WrongColour
+from resourcekit.errors import InvalidArgument, MixedCallMode
 from resourcekit.extending import ServiceContext
 from resourcekit.supervisor import Supervisor
 
@@ -91,7 +91,7 @@ def test_a_run_cannot_wait_for_itself():
     ticket = declare(scripted(inner))
     supervisor = Supervisor(ticket)
 
-    with pytest.raises(WrongColour):
+    with pytest.raises(MixedCallMode):
         supervisor.run_now(ticket)
 
 

@@ -10,12 +10,12 @@ import pytest
 from supervised import START, Keyed, latest
 
 from resourcekit import Domain
+from resourcekit.actions.drive import drive
 from resourcekit.data_layers import SQL
-from resourcekit.data_layers.sql.sqlite import files
-from resourcekit.engine.drive import drive
+from resourcekit.data_layers.sql.dialects.sqlite import files
 from resourcekit.extending import Extension, Service
 from resourcekit.supervisor import Supervisor
-from resourcekit.supervisor.turn import Elsewhere
+from resourcekit.supervisor.schedule_lease import HeldElsewhere
 
 HOUR = timedelta(hours=1)
 
@@ -80,7 +80,7 @@ def working(clock, minutes, end="whole"):
 
 @pytest.mark.parametrize("minutes", [0, 5])
 def test_the_work_of_an_interval_is_done_once(clock, fleet, minutes):
-    """Whoever comes after a whole run, however long it took, learns when the next one is due."""
+    """A replica that comes after a whole run, however long it took, learns when the next one is due."""
     one, other = fleet(working(clock, minutes)), fleet(whole)
     began = clock.now()
     first = run(one)
@@ -111,7 +111,7 @@ def test_a_run_that_does_not_ask_is_whole(clock, fleet):
     one, other = fleet(whole), fleet(whole)
 
     assert "whole" == run(one, lambda: True)
-    assert isinstance(run(other), Elsewhere)
+    assert isinstance(run(other), HeldElsewhere)
 
 
 @pytest.mark.parametrize("error", [OSError(), SystemExit(1)])
@@ -150,7 +150,7 @@ def test_a_failed_run_leaves_the_work_to_whoever_comes(clock, fleet):
 
 
 def test_a_turn_kept_by_a_clock_that_was_years_ahead_stops_nobody_for_years(clock, fleet, monkeypatch):
-    """A store's clock was wrong when a turn was kept, and was set right: sweeps go on, and nobody takes that turn for done."""
+    """A store's clock was wrong when a lease was kept, and was set right: sweeps go on, and that lease does not count as done."""
     monkeypatch.setattr(files, "boot_id", lambda: "")  # leases are counted by the wall clock then
     one, other = fleet(*[whole] * 3), fleet(*[whole] * 3)
     clock.set(START + timedelta(days=3650))
@@ -158,7 +158,7 @@ def test_a_turn_kept_by_a_clock_that_was_years_ahead_stops_nobody_for_years(cloc
     clock.set(START)
     results = []
     for _ in "123":
-        results.append((run(other), isinstance(run(one), Elsewhere)))
+        results.append((run(other), isinstance(run(one), HeldElsewhere)))
         clock.advance(HOUR)
 
     assert [("whole", True)] * 3 == results
@@ -170,4 +170,4 @@ def test_a_turn_kept_for_a_longer_interval_is_no_wrong_clock(clock, fleet):
     run(one)
     clock.set(clock.now() - timedelta(seconds=30))
 
-    assert isinstance(run(other), Elsewhere)
+    assert isinstance(run(other), HeldElsewhere)

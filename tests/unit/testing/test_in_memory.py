@@ -55,7 +55,7 @@ def test_a_block_begins_empty_and_leaves_no_trace(notes: Any) -> None:
     assert [(1, "kept")] == [(record.id, record.text) for record in query(note).all()]
 
 
-def test_both_colours(notes: Any) -> None:
+def test_both_call_modes(notes: Any) -> None:
     """``async with`` moves resources for async calls; sync calls in the same block see the same records."""
     domain, note = notes
 
@@ -251,7 +251,7 @@ def test_a_resource_that_memory_cannot_keep_leaves_the_others_where_they_were(no
 
 
 def test_an_unset_setting_of_another_domain_does_not_matter(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Sealing a domain reads no setting of a domain that nobody uses."""
+    """Sealing a domain reads no setting of another domain that is not used."""
     monkeypatch.delenv("ELSEWHERE_URL", raising=False)
     elsewhere = declared(Domain("elsewhere"), SQL(env("ELSEWHERE_URL")), "Elsewhere")
     domain = Domain("here")

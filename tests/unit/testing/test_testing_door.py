@@ -1,4 +1,4 @@
-"""The proving door opens without the packages that only the law book needs."""
+"""The testing API can be imported without the packages that only the conformance suite needs."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ def run(code: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=60)
 
 
-def test_the_door_has_exactly_four_names() -> None:
-    """``dir`` and ``__all__`` list the same four names, sorted."""
-    assert ["DataLayerLaws", "ManualClock", "declaration_errors", "in_memory"] == resourcekit.testing.__all__
+def test_the_door_has_exactly_five_names() -> None:
+    """``dir`` and ``__all__`` list the same five names, sorted."""
+    assert ["DataLayerSuite", "FleetSuite", "ManualClock", "declaration_errors", "in_memory"] == resourcekit.testing.__all__
     assert resourcekit.testing.__all__ == dir(resourcekit.testing)
 
 
@@ -34,20 +34,20 @@ def test_all_but_the_laws_work_without_pytest_and_hypothesis() -> None:
 
 
 def test_the_laws_say_what_to_install() -> None:
-    """Without pytest the law book names the package that is missing, and the command."""
-    done = run("import sys; sys.modules['pytest'] = None\nfrom resourcekit.testing import DataLayerLaws")
+    """Without pytest the conformance suite names the package that is missing, and the command."""
+    done = run("import sys; sys.modules['pytest'] = None\nfrom resourcekit.testing import DataLayerSuite")
 
-    assert "DataLayerLaws needs pytest; install it with: pip install 'resourcekit[testing]'" in done.stderr
+    assert "DataLayerSuite needs pytest; install it with: pip install 'resourcekit[testing]'" in done.stderr
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
-    """A name that the door does not have is refused as a module refuses it."""
+    """A name that the testing API does not have is refused as a module refuses it."""
     with pytest.raises(AttributeError, match="has no attribute 'in_memori'"):
         _ = resourcekit.testing.in_memori
 
 
 def test_importing_the_door_loads_nothing() -> None:
-    """``import resourcekit.testing`` loads no other module of the house."""
+    """``import resourcekit.testing`` loads no other module of the distribution."""
     done = run("import sys, resourcekit.testing\nprint(sorted(name for name in sys.modules if name.startswith('resourcekit')))")
 
     assert "['resourcekit', 'resourcekit.testing']\n" == done.stdout

@@ -1,4 +1,4 @@
-"""Well-formed tokens that nobody whom we trust has signed, each with its reason: only a resource with keys can tell.
+"""Well-formed tokens that no trusted key has signed, each with its reason: only a resource with keys can refuse them.
 
 The resource knows one key of each algorithm, and the algorithm's name is its kid.
 """
@@ -92,7 +92,7 @@ def of_every_algorithm() -> list[Hostile]:
             "of the decoded parts": (with_signature(token, seal(name, as_json(said()))), "not over the encoded form"),
             "of a message with a dot": (with_signature(token, seal(name, f"{message}.".encode())), "a dot too many"),
             "of nothing": (with_signature(token, seal(name, b"")), "the signature of an empty message"),
-            "by another key": (forged(header(name, kid=name), name, 1), "a key of the same kind, not ours"),
+            "by another key": (forged(header(name, kid=name), name, 1), "a key of the same kind, not the resource's"),
             "by another key, no kid": (forged(header(name), name, 1), "all keys of the algorithm are tried"),
         }
         made += [Hostile(f"{name}: {what}", token, why) for what, (token, why) in variants.items()]
@@ -102,11 +102,11 @@ def of_every_algorithm() -> list[Hostile]:
 def of_names() -> list[Hostile]:
     """What a header may say about algorithms and keys."""
     made = [
-        Hostile(f"alg: {word}", forged(header(alg=word), "HS256"), "no algorithm of ours", "alg")
+        Hostile(f"alg: {word}", forged(header(alg=word), "HS256"), "no supported algorithm", "alg")
         for word in ("hs256", "HS256 ", " HS256", "HS-256", "HS257", "HS1", "", "RSA", "A256GCMKW", MARK, "HS256\0", "ES521")
     ]
     made += [
-        Hostile(f"kid: {kid}", forged(header(kid=kid), "HS256"), "no key of ours", "kid")
+        Hostile(f"kid: {kid}", forged(header(kid=kid), "HS256"), "no key of the resource", "kid")
         for kid in (MARK, "hs256", "HS256 ", "../../../../dev/null", "file:///dev/null", "' OR '1'='1", "x' UNION SELECT 'xyzzy'")
     ]
     made += [
@@ -140,7 +140,7 @@ def of_names() -> list[Hostile]:
 
 
 def of_confusion() -> list[Hostile]:
-    """Public keys taken for secrets, and secrets that anybody knows."""
+    """Public keys taken for secrets, and secrets that are known to all."""
     made: list[Hostile] = []
     for name in ("RS256", "ES256", "EdDSA"):
         public = private_key(name).public_key()
@@ -154,7 +154,7 @@ def of_confusion() -> list[Hostile]:
             for kid in (None, name):
                 head = header(**({} if kid is None else {"kid": kid}))
                 what = f"HS256 with {name}'s public key as {form}, kid {kid}"
-                made.append(Hostile(what, hs256(secret, head, said()), "anybody knows it", "alg" if kid else None))
+                made.append(Hostile(what, hs256(secret, head, said()), "it is known to all", "alg" if kid else None))
     known = {"empty": b"", "a NUL": b"\0", "secret": b"secret", "None": b"None", "null": b"null", "its kid": b"HS256"}
     known |= {"in other letters": SECRET.swapcase(), "its first half": SECRET[:32], "with a newline": SECRET + b"\n"}
     known |= {"as JSON": json.dumps(SECRET.decode()).encode(), "in base64": b64(SECRET).encode()}

@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from resourcekit_tokens.claims import read_claims
 from resourcekit_tokens.errors import InvalidToken
+from resourcekit_tokens.signature import read_claims
 
 
 @pytest.mark.parametrize("family", [1e308, 0.5, 7, True])

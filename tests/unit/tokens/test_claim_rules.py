@@ -11,9 +11,10 @@ from forge import NOW, SECRET, START, algorithm_of, claims, private_key, signed
 from resourcekit.errors import Invalid, InvalidArgument
 from resourcekit.testing import ManualClock
 from resourcekit_tokens import JWT, SigningKey
-from resourcekit_tokens.claims import ClaimRules, extra_claims, read_claims
+from resourcekit_tokens.claims import ClaimRules, extra_claims
 from resourcekit_tokens.errors import InvalidToken, WrongPurpose
-from resourcekit_tokens.signing import new_claims, sign, verify_signature
+from resourcekit_tokens.pairs import new_claims, sign
+from resourcekit_tokens.signature import read_claims, verify_signature
 
 PEER = ClaimRules(
     purpose_claim="scope", subject_claim="uid", purposes={"access": "user", "renew": "refresh"}, default_purpose=None
@@ -100,7 +101,7 @@ class TestAPeersWords:
         assert "scope" == caught.value.claim
 
     @named("claim", ["scope", "uid"])
-    @named("value", ["", 7, None, ["a"], "a\0", "\ud800", "a" * 1025])
+    @named("value", ["", 7.5, True, None, ["a"], "a\0", "\ud800", "a" * 1025])
     def test_their_claims_are_as_strict(self, claim, value):
         """Texts that every store keeps."""
         with pytest.raises(InvalidToken) as caught:
@@ -109,7 +110,7 @@ class TestAPeersWords:
         assert claim == caught.value.claim
 
     def test_rules_keep_a_copy(self):
-        """Nobody can change them from outside."""
+        """They cannot be changed from outside."""
         words = {"access": "user"}
         rules = ClaimRules(purposes=words)
         words["access"] = "admin"
@@ -151,7 +152,7 @@ class TestNewTokens:
 
     @named("claim", ["jti", "exp", "iat", "nbf", "sub", "iss", "aud", "fam", "purpose"])
     def test_claims_of_ours_cannot_be_given(self, claim, declare):
-        """Each is named, and nothing is signed; together they are told together."""
+        """Each is named, and nothing is signed; all are reported together."""
         with pytest.raises(InvalidArgument) as caught:
             declare().issue("alice", claims={claim: "x", "role": "y"})
 
@@ -192,7 +193,7 @@ class TestNewTokens:
         ids=lambda extra: str(type(extra)) + str(extra)[:20] if not isinstance(extra, dict) else str([*extra]),
     )
     def test_what_could_not_be_read_back(self, extra):
-        """Not JSON, a name twice, too deep, too long: refused as an argument, its value not told."""
+        """Not JSON, a name twice, too deep, too long: refused as an argument, its value not shown."""
         with pytest.raises(Invalid) as caught:
             sign(JWT(SECRET), new_claims(JWT(SECRET), subject="alice", moment=START, extra=extra))
 
@@ -226,7 +227,7 @@ class TestNewTokens:
         assert dict(read_claims(issued.token)) == dict(issued.claims)
 
     def test_a_token_without_subject(self, declare):
-        """Nobody is named, and `sub` is not written."""
+        """No subject is named, and `sub` is not written."""
         issued = declare().issue(None)
 
         assert "sub" not in issued.claims
@@ -247,19 +248,19 @@ class TestAudience:
     @named("said", ["a", ["a"], ["x", "a"], ["a", "a"]])
     @named("ours", ["a", ["a"], ("b", "a")])
     def test_one_is_enough(self, ours, said):
-        """Of the token's audience, of ours."""
+        """Of the token's audience, and of the resource's."""
         assert "alice" == verify_signature(JWT(SECRET, audience=ours), signed(claims(aud=said))).subject
 
     @named("said", ["", [], "A", "a ", "ab", ["x", "y"], ["a b"]])
     def test_none_is_refused(self, said):
-        """Compared as they stand, with no case folded and no word cut out."""
+        """Compared unchanged, with no case folded and no word cut out."""
         with pytest.raises(InvalidToken) as caught:
             verify_signature(JWT(SECRET, audience="a"), signed(claims(aud=said)))
 
         assert "aud" == caught.value.claim
 
     def test_no_audience_is_refused_where_one_is_demanded(self):
-        """And one is refused where we are nobody's."""
+        """A token with an audience is refused if the resource has none."""
         for options, token in ((JWT(SECRET, audience="a"), signed(claims())), (JWT(SECRET), signed(claims(aud=["a"])))):
             with pytest.raises(InvalidToken) as caught:
                 verify_signature(options, token)
@@ -277,7 +278,7 @@ class TestAudience:
 
 
 class TestRefreshTokensOfAPeer:
-    """A refresh token that somebody else signed with a key that we trust need not say what ours say."""
+    """A refresh token of another issuer, signed with a trusted key, need not have the claims of this one's."""
 
     @named("life", ["abc", None, True, {}, [1], -5, 0, 1e-300, 1e300, 10**400])
     def test_a_life_that_is_none(self, declare, life):

@@ -18,9 +18,8 @@ from resourcekit import Domain
 from resourcekit.data_layers import Memory
 from resourcekit.testing import ManualClock
 from resourcekit_tokens import JWT, TokenRecord, TokenResource
-from resourcekit_tokens.claims import read_claims
 from resourcekit_tokens.errors import InvalidToken
-from resourcekit_tokens.signing import verify_signature
+from resourcekit_tokens.signature import read_claims, verify_signature
 
 MANY = settings(max_examples=4_000, deadline=None)
 FEW = settings(max_examples=200, deadline=None)
@@ -87,7 +86,7 @@ def agree(token: object) -> None:
 
 
 def read_by(reader: Callable[[Any], Mapping[str, Any]], token: object) -> str:
-    """What a reader makes of a token; ``repr`` tells 1 from 1.0 and from True."""
+    """The result of a reader; ``repr`` distinguishes 1 from 1.0 and from True."""
     try:
         return repr(dict(reader(token)))
     except (oracle.RefusedError, InvalidToken):
@@ -196,7 +195,7 @@ class TestAtLength:
 def test_what_another_library_signs_verifies_if_the_oracle_says_so(payload, mine):
     """Claims of any kind under a right signature, or a wrong one: never anything but the claims or InvalidToken."""
     token = pyjwt.api_jws.encode(spelled(payload).encode(), SECRET if mine else SECRET[::-1], "HS256")
-    # This resource is nobody's audience.
+    # This resource is no audience of any issuer.
     expected = read_by(oracle.read, token) if mine and payload.get("aud") is None else "refused"
 
     assert expected == read_by(lambda text: verify_signature(OPTIONS, text), token)
@@ -208,7 +207,7 @@ def test_what_another_library_signs_verifies_if_the_oracle_says_so(payload, mine
 )
 def test_a_token_verifies_if_the_oracle_and_the_clock_say_so(jti, subject, more):
     """Claims that another library signed, seen at START: good if they are no garbage and `exp` lies in the future."""
-    payload = {"jti": jti, "exp": NOW + more, **({} if subject is None else {"sub": subject})}
+    payload = {"jti": jti, "iat": NOW, "exp": NOW + more, **({} if subject is None else {"sub": subject})}
     token = pyjwt.encode(payload, SECRET, "HS256")
     try:
         oracle.read(token)

@@ -35,7 +35,7 @@ def test_facts_for_a_record_that_is_not_made_are_refused(issue, facts):
 
 
 def test_the_facts_go_to_store_token_instead():
-    """Whoever stores a token himself gives the facts there."""
+    """Code that stores a token itself gives the facts there."""
     issued = Token.issue("alice", extra_data=None, values={})
     record = Token.store_token(issued.token, extra_data={"ip": "::1"}, values={"device": "phone"})
 

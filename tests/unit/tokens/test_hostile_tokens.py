@@ -37,7 +37,7 @@ named = pytest.mark.parametrize
 
 @pytest.fixture(scope="module")
 def resources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Four token resources: with keys and without, in memory and in a file; each has one record of somebody else."""
+    """Four token resources: with keys and without, in memory and in a file; each has one record of another subject."""
     domain, made = Domain("hostile"), {}
     for where in ("memory", "sqlite"):
         for keyed in (True, False):
@@ -117,7 +117,7 @@ class TestGarbage:
     """What no signature makes a token."""
 
     def test_every_function_refuses_it(self, resources: dict[str, Any], hostile: Hostile, caplog: pytest.LogCaptureFixture):
-        """InvalidToken that blames the claim, keys or no keys; nothing is written, and nothing of the token is told."""
+        """InvalidToken that blames the claim, keys or no keys; nothing is written, and no part of the token is shown."""
         caplog.set_level(logging.DEBUG)
         for resource in resources.values():
             before = rows(resource)
@@ -141,11 +141,11 @@ class TestGarbage:
 
 
 class TestWrongSignatures:
-    """What is a token, and not of anybody whom we trust."""
+    """Well-formed tokens that no trusted issuer signed."""
 
     @named("hostile", wrongly_signed(), ids=lambda hostile: hostile.name)
     def test_every_function_refuses_it(self, resources, hostile):
-        """BadSignature that blames the parameter, nothing written, and nothing of it told."""
+        """BadSignature that blames the parameter; nothing is written, and no part of the token is shown."""
         for resource in keyed(resources):
             before = rows(resource)
             raised = refusals(resource, hostile.token)
@@ -163,11 +163,11 @@ class TestWrongSignatures:
             if "no keys" in name:
                 assert resource.token_revoked(token) is False
                 assert f"{MARK}-jti" == resource.store_token(token).jti
-                with pytest.raises(InvalidToken, match="knows no keys"):
+                with pytest.raises(InvalidToken, match="has no keys"):
                     resource.verify(token)
 
 
-def test_in_the_other_colour_too(resources):
+def test_in_the_other_call_mode_too(resources):
     """The async functions give the same answers, for the whole corpus."""
 
     async def assault() -> set[object]:
@@ -212,7 +212,7 @@ def test_text_of_a_class_of_its_own_is_read_as_the_text_it_is(resources):
 
 
 def test_garbage_is_refused_by_get_token_too(resources):
-    """It writes nothing, and still reads no token that nobody signed."""
+    """It writes nothing, and still reads no token without a valid signature."""
     for resource in resources.values():
         for hostile in GARBAGE:
             if hostile.token is not None:

@@ -13,7 +13,8 @@ from jwk_forms import number, private_jwk, public_jwk
 
 from resourcekit.errors import DeclarationError
 from resourcekit_tokens import JWT, SigningKey
-from resourcekit_tokens.signing import new_claims, sign, verify_signature
+from resourcekit_tokens.pairs import new_claims, sign
+from resourcekit_tokens.signature import verify_signature
 
 ASYMMETRIC = [name for name in ALGORITHMS if not name.startswith("HS")]
 PRIVATE = {"d", "p", "q", "dp", "dq", "qi", "oth", "k"}
@@ -126,7 +127,7 @@ class TestTaken:
 
     @named("more", [{"use": "sig"}, {"key_ops": ["verify"]}, {"key_ops": ["sign", "verify"]}, {"alg": "ES256"}, {"ext": True}])
     def test_what_a_jwk_may_say_besides(self, more):
-        """That it is for signatures, for this algorithm, and what nobody knows."""
+        """A key that is for signatures, for this algorithm, and has an unknown member."""
         assert (
             "alice"
             == verify_signature(

@@ -31,7 +31,7 @@ from jwk_forms import private_jwk, public_jwk
 from resourcekit.testing import ManualClock
 from resourcekit_tokens import JWT, SigningKey
 from resourcekit_tokens.errors import BadSignature, InvalidToken
-from resourcekit_tokens.signing import verify_signature
+from resourcekit_tokens.signature import verify_signature
 
 named = pytest.mark.parametrize
 
@@ -49,7 +49,7 @@ HEADERS = {
     "white space": lambda name: f'{{ "kid" : "{name}",\r\n\t"alg":\n"{algorithm_of(name)}" }}',
     "white space around": lambda name: f' \n{{"alg":"{algorithm_of(name)}"}}\t\n',
     "escapes": lambda name: f'{{"\\u0061lg":"{algorithm_of(name)}","x":"\\ud83d\\udd11"}}',
-    "what nobody knows": lambda name: header(name, x=[{"y": None}], cty="json", zip="no"),
+    "unknown parameters": lambda name: header(name, x=[{"y": None}], cty="json", zip="no"),
     "addresses of keys": lambda name: header(name, jku="https://a.example", x5u="https://b.example", x5t="x"),
     "its own public key": lambda name: header(name, jwk={"kty": "EC"}),
     "an access token": lambda name: header(name, typ="at+jwt"),
@@ -84,7 +84,7 @@ class TestValid:
 
     @named("kind", PAYLOADS)
     def test_payloads(self, kind):
-        """Any JSON object, read as it stands."""
+        """Any JSON object, read unchanged."""
         assert "alice" == verify_signature(JWT(SECRET), signed(PAYLOADS[kind])).subject
 
     def test_sizes_up_to_the_limit(self):
@@ -198,7 +198,7 @@ class TestInvalid:
                 verify_signature(options, ".".join(parts))
 
     def test_the_payload_is_looked_at_last(self):
-        """What nobody whom we trust has signed is not parsed: the signature is blamed, not the payload."""
+        """A token that no trusted key has signed is not parsed: the error blames the signature, not the payload."""
         with pytest.raises(BadSignature):
             verify_signature(JWT(SECRET), signed("not JSON at all", number=1))
         with pytest.raises(InvalidToken) as caught:

@@ -37,7 +37,8 @@ from resourcekit.errors import DeclarationError
 from resourcekit.testing import ManualClock
 from resourcekit_tokens import JWT, SigningKey
 from resourcekit_tokens.errors import BadSignature
-from resourcekit_tokens.signing import new_claims, sign, verify_signature
+from resourcekit_tokens.pairs import new_claims, sign
+from resourcekit_tokens.signature import verify_signature
 
 ASYMMETRIC = [name for name in ALGORITHMS if not name.startswith("HS")]
 HMACS = {"HS256": 32, "HS384": 48, "HS512": 64}
@@ -165,7 +166,7 @@ class TestRefused:
     @named("name", ["RS256", "ES256", "EdDSA"])
     @named("algorithm", HMACS)
     def test_public_keys_as_secrets(self, name, algorithm):
-        """Whoever knows the public key could sign with it."""
+        """Every client that knows the public key could sign with it."""
         pem = public_pem(name)
         der = private_key(name).public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         ssh = private_key(name).public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
@@ -211,7 +212,7 @@ class TestRefused:
 
     @named("algorithm", ["none", "NONE", "", "hs256", "HS257", "RSA", "Ed25519", "ES521", "A128KW", None, 7])
     def test_unknown_algorithms(self, algorithm):
-        """None of them is an algorithm of ours, and `none` least of all."""
+        """None of them is a supported algorithm, and `none` least of all."""
         assert "RK202" == refusal(algorithm=algorithm, key=SECRET)
 
     @named("kid", ["", "k" * 256, "k\0", "\ud800", 7, b"k", True])
@@ -298,7 +299,7 @@ class TestFromOutside:
 
     @named("value", [None, ""])
     def test_a_variable_that_is_not_set(self, declare, monkeypatch, value):
-        """Verifying tells the cure; the check fails closed."""
+        """Verifying raises an error with the cure; the check fails closed."""
         monkeypatch.delenv("HOSTILE_SECRET", raising=False)
         if value is not None:
             monkeypatch.setenv("HOSTILE_SECRET", value)
@@ -344,7 +345,7 @@ class TestNothingIsShown:
                 assert "xyzzy" not in "".join(shown)
 
     def test_a_jwk_that_is_guarded_by_mistake(self):
-        """A private JWK given for another algorithm is not told either."""
+        """A private JWK given for another algorithm is not shown either."""
         jwk = private_jwk("RS256")
         with pytest.raises(DeclarationError) as caught:
             SigningKey(kid="k", algorithm="ES256", key=jwk)
@@ -356,7 +357,7 @@ class TestRotation:
     """Several keys: the first signs, all verify."""
 
     def test_the_first_that_may_signs(self):
-        """A key that only verifies is passed over, wherever it stands."""
+        """A key that only verifies is passed over, at each place of the list."""
         options = JWT([key("HS256", SECRET, verify_only=True), key("ES256", private_key("ES256")), key("HS512", SECRET)])
 
         assert ("ES256", "ES256") == (options.signing_key.kid, options.signing_key.algorithm)
@@ -371,7 +372,7 @@ class TestRotation:
             verify_signature(options, signed(claims(), number=2))
 
     def test_a_token_with_a_kid_is_tried_with_that_key_only(self):
-        """A right signature of another key of ours is a wrong one."""
+        """A valid signature by another of the own keys is a wrong one."""
         options = JWT([SigningKey(kid=f"k{n}", algorithm="HS256", key=private_key("HS256", n)) for n in (0, 1)])
 
         assert "alice" == verify_signature(options, signed(claims(), head=header(kid="k1"), number=1)).subject

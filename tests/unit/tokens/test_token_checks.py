@@ -60,7 +60,7 @@ def test_missing_keys_are_found(sound):
 
 
 def test_missing_keys_with_a_known_lifetime_are_one_finding(sound):
-    """The longest life may be told without keys."""
+    """The longest lifetime may be given without keys."""
     assert ["RK230"] == found(sound, TokenResource(max_lifetime=LIFE))
 
 
@@ -71,7 +71,7 @@ def test_a_typed_secret_is_found(sound, secret):
 
 
 def test_a_secret_that_cannot_be_read_is_found(sound, monkeypatch):
-    """A variable that is not set is told with its name, before the first user meets it."""
+    """A variable that is not set is reported with its name, before the first user meets it."""
     from resourcekit import env
 
     monkeypatch.delenv("NO_SUCH_SECRET", raising=False)
@@ -106,7 +106,7 @@ def test_a_clock_skew_of_zero_is_found(sound, drawn):
 
 @pytest.mark.parametrize(("days", "ids"), [(2, []), (31, ["RK235"])])
 def test_records_that_nobody_sweeps_are_found(sound, drawn, days, ids):
-    """What expired longer ago than two intervals, and is still there, tells that no sweep comes."""
+    """A record that expired longer ago than two intervals, and is still there, shows that no sweep runs."""
 
     class Token(
         Resource,

@@ -1,4 +1,4 @@
-"""Who keeps tokens in a store that forgets is told, unless he said so himself."""
+"""A store that forgets tokens causes a warning, unless the declaration accepts it."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from resourcekit_tokens import TokenRecord, TokenResource
 
 @pytest.mark.parametrize("base", [Resource, TokenRecord])
 def test_a_token_resource_without_a_data_layer_warns_once_at_its_class_statement(base):
-    """The warning names the resource and the cure, and stands at the line of the class statement."""
+    """The warning names the resource and the cure, and its place is the class statement."""
     line = sys._getframe().f_lineno + 3
-    with pytest.warns(UnsafeStoreWarning) as told:
+    with pytest.warns(UnsafeStoreWarning) as received:
 
         class Token(base, domain=Domain("warned"), extensions=[TokenResource]):
             """No data layer is named."""
 
-    assert 1 == len(told)
-    assert (__file__, line) == (told[0].filename, told[0].lineno)
-    assert "Token" in str(told[0].message)
-    assert "data_layer=SQL(...)" in str(told[0].message)
+    assert 1 == len(received)
+    assert (__file__, line) == (received[0].filename, received[0].lineno)
+    assert "Token" in str(received[0].message)
+    assert "data_layer=SQL(...)" in str(received[0].message)
 
 
 def test_naming_memory_accepts_it():

@@ -1,0 +1,1 @@
+"""A help desk: representatives answer the tickets of customers."""

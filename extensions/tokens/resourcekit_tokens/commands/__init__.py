@@ -1,0 +1,1 @@
+"""The commands that come with tokens: ``token``, ``demo``, ``expunge`` and ``import``."""

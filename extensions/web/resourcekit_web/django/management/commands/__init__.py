@@ -1,0 +1,1 @@
+"""Commands of ``manage.py`` for the sessions and tokens of users."""

@@ -1,0 +1,5 @@
+"""The MariaDB dialect."""
+
+from resourcekit.data_layers.sql.dialects.mariadb.dialect import MariaDialect
+
+__all__ = ["MariaDialect"]

@@ -1,0 +1,1 @@
+"""Runs statements: connections, pools, deadlines, retries, writes, streams and combined reads."""

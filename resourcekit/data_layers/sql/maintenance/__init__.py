@@ -1,0 +1,1 @@
+"""Storage and its maintenance: tables and indexes, sweeps, leases."""

@@ -1,1 +1,0 @@
-"""Runs one action from input to result. Written once as ``async def``; ``drive`` gives it both colours."""

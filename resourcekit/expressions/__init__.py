@@ -1,0 +1,1 @@
+"""Expressions over the fields of one record: their nodes, their evaluation, and how they are rewritten."""

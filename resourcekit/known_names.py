@@ -1,0 +1,50 @@
+"""Texts for errors: a similar name for a misspelt one of a public object, and what a wrong value is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar
+
+from resourcekit.errors import UnknownName, did_you_mean
+
+__all__ = ["KnownNames", "shown"]
+
+_LONGEST = 60
+"""Code points of a value that an error shows at most."""
+
+
+class KnownNames:
+    """Base of public classes: a name that they do not have raises UnknownName, an AttributeError, with the next step.
+
+    instead: names that other libraries have, and what to write here.
+    """
+
+    __slots__ = ()
+
+    __instead__: ClassVar[Mapping[str, str]] = {}
+
+    if not TYPE_CHECKING:  # type checkers refuse unknown names themselves
+
+        def __getattr__(self, name: str) -> object:
+            """Raise UnknownName. Python calls this for names that are not found, and after an AttributeError in a property."""
+            if name.startswith("_"):  # Python and its libraries ask for these, and discard the text
+                msg = f"{type(self).__name__!r} object has no attribute {name!r}"
+                raise AttributeError(msg, name=name, obj=self)
+            if hasattr(type(self), name):
+                return object.__getattribute__(self, name)  # raises the error of the property itself
+            known = {each for each in (*dir(type(self)), *getattr(self, "__dict__", ())) if not each.startswith("_")}
+            what = f"{type(self).__name__.lstrip('_')} has no {name!r}"
+            raise UnknownName(f"{what}. {self.__instead__.get(name) or did_you_mean(name, known)}", name=name, obj=self)
+
+
+def shown(value: object) -> str:
+    """Return what a wrong value is, for the text of an error: a short ``repr``, without addresses in memory."""
+    name = getattr(value, "__qualname__", None)
+    if isinstance(value, type):
+        return f"the class {name}"
+    if callable(value) and isinstance(name, str):
+        return "a lambda" if name.endswith("<lambda>") else f"the function {name}"
+    text = repr(value)
+    if " at 0x" in text or len(text) > _LONGEST:
+        return f"a value of the type {type(value).__name__}"
+    return text
