@@ -43,10 +43,11 @@ class DriverNames:
 
 DRIVERS: Mapping[str, DriverNames] = {
     "aiosqlite": DriverNames(
-        ">=0.20,<0.23",
+        ">=0.22,<0.23",
         ("aiosqlite:Connection",),
         {
             "_conn": "the connection of sqlite3, for its limits and callbacks",
+            "_thread": "a thread that does not keep the program from ending",
             "_tx": "the queue of the driver's thread, for a rollback or a stop that a cancelled task cannot wait for",
         },
     ),

@@ -35,7 +35,7 @@ def test_a_missing_name_is_an_error_that_names_the_versions(monkeypatch):
         require_names("changed")
 
     assert "RK104" == caught.value.code
-    assert "pip install 'changed>=0.20,<0.23'" in str(caught.value)
+    assert "pip install 'changed>=0.22,<0.23'" in str(caught.value)
 
 
 def test_each_private_name_in_the_source_is_listed():

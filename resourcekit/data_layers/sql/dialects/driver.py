@@ -136,6 +136,10 @@ class Driver(ABC):
         """Return arguments of a sync driver besides the URL, which limit the time that connecting takes."""
         return {}
 
+    def async_connect_args(self) -> dict[str, Any]:
+        """Return arguments of SQLAlchemy's adapter of the async driver, besides the URL."""
+        return {}
+
     def bound_waits(self, raw: Any, deadline: Deadline | None) -> None:  # noqa: B027  # dialects override it if they need it
         """Limit how long a fresh connection of a sync driver waits for an answer; ``None``: no limit."""
 

@@ -122,7 +122,10 @@ class Engines:
                         self.check()
                     redact("asyncio", *self.dialect.noisy_loggers)
                     # The Repo keeps connections for each loop itself; SQLAlchemy's pool must not hand them to another loop.
-                    engine = self._async_engine or create_async_engine(self.dialect.async_url(self.url), poolclass=NullPool)
+                    dialect = self.dialect
+                    engine = self._async_engine or create_async_engine(
+                        dialect.async_url(self.url), poolclass=NullPool, connect_args=dialect.async_connect_args()
+                    )
                     mine = None if self._async_engine is None else self._async_engine.sync_engine
                     options, budget = self._limits("async", mine)
                     process_state.async_pools = LoopPools(engine, self.dialect, self.seconds, options, budget)

@@ -18,8 +18,8 @@ from resourcekit.data_layers.sql.dialects.base import ConnectionLike
 from resourcekit.data_layers.sql.dialects.driver import Driver
 from resourcekit.data_layers.sql.dialects.error_info import ErrorInfo
 from resourcekit.data_layers.sql.dialects.features import Features
+from resourcekit.data_layers.sql.dialects.sqlite import driver_thread, files, log, upserts, values
 from resourcekit.data_layers.sql.dialects.sqlite import errors as error_info
-from resourcekit.data_layers.sql.dialects.sqlite import files, log, upserts, values
 from resourcekit.data_layers.sql.dialects.sqlite.functions import CALLED
 from resourcekit.errors import InvalidArgument
 from resourcekit.expressions.evaluation import like_pattern
@@ -42,6 +42,10 @@ class SQLiteDriver(Features, Driver):
     @functools.cached_property
     def errors(self) -> tuple[type[Exception], ...]:
         return (sqlite3.Error,)
+
+    def async_connect_args(self) -> dict[str, Any]:
+        require_names("aiosqlite")
+        return {"async_creator_fn": driver_thread.connect}
 
     def raw(self, fairy: Any) -> Any:
         """Return the connection of sqlite3 that aiosqlite's connection wraps."""
