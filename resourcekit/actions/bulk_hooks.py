@@ -18,7 +18,7 @@ from resourcekit.actions.update import ChangeRunner, Target
 from resourcekit.call_context import Context, Suspended
 from resourcekit.changeset import Changeset
 from resourcekit.data_layers.base import Capability, Row, Select, Store
-from resourcekit.data_layers.transactions import Waiting, run_waiting
+from resourcekit.data_layers.callbacks import Waiting, run_waiting
 from resourcekit.errors import SerializationFailure
 from resourcekit.expressions.nodes import Field, Sort
 from resourcekit.expressions.query import Query

@@ -1,120 +1,41 @@
-"""The open transactions of a context, for all data layers: which calls join one, which thread may use it now, and what waits for its end.
+"""The open transactions of a context, for all data layers: which calls join one, and which thread may use it now.
 
-A maintainer opens it when a call of another thread or task meets an open transaction, or to change the order of the functions that
-are called after it.
+A maintainer opens it when a call of another thread or task meets an open transaction.
 """
 
 from __future__ import annotations
 
 import contextlib
-import functools
-import inspect
 import os
 import sys
 import threading
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from types import TracebackType
 from typing import Any
 
-import attrs
-
 from resourcekit.call_context import CallMode, Deadline, call_deadline, call_mode
-from resourcekit.errors import InvalidArgument, MixedCallMode, NotInTransaction, RolledBack, WrongCall
-from resourcekit.telemetry import logger
+from resourcekit.data_layers.callbacks import Waiting
+from resourcekit.errors import MixedCallMode, NotInTransaction, RolledBack
 
 __all__ = [
     "Outside",
     "Replaced",
     "TransactionBlock",
     "TransactionScope",
-    "Waiting",
     "ambient",
     "aside",
     "open_block",
     "outside_transaction",
     "rolled_back",
-    "run_waiting",
-    "run_waiting_now",
     "turn_of",
 ]
-
-
-@attrs.frozen
-class Waiting:
-    """A function that waits for the end of a block.
-
-    function: called without arguments for ``after_commit``; called with the error that ended the block for ``after_end``.
-    needs_commit: call the function only if the transaction commits.
-    error: the error that already rolled back the function's savepoint, while the outer transaction is still open.
-    """
-
-    function: Callable[..., object]
-    needs_commit: bool
-    error: BaseException | None = None
-
-    def due(self, error: BaseException | None) -> Callable[[], object] | None:
-        """Return the call to make after the block ended with an error, or (``None``) a commit; ``None`` if there is none."""
-        if not self.needs_commit:
-            return functools.partial(self.function, self.error or error)
-        return self.function if error is None else None
 
 
 def rolled_back() -> RolledBack:
     """Return the error of a rollback that has no other cause."""
     return RolledBack("the transaction was rolled back, and nothing of it was written")
-
-
-async def run_waiting(waiting: Iterable[Waiting], error: BaseException | None = None) -> None:
-    """Call functions, sync or async, in order. All of them are called, even if one fails.
-
-    Args:
-        waiting: The functions.
-        error: The error that ended the transaction; ``None`` after a commit. If it is a signal or a cancellation, errors of the
-            functions are logged and not raised.
-
-    Raises:
-        Exception: The error of a function.
-        ExceptionGroup: The errors of several functions.
-    """
-    failures: list[Exception] = []
-    for function in [due for each in waiting if (due := each.due(error)) is not None]:
-        try:
-            result = function()
-            if inspect.isawaitable(result):
-                await result
-        except TypeError as failure:
-            failures.append(
-                WrongCall.of("a function after the transaction", failure) if WrongCall.is_cause_of(failure) else failure
-            )
-        except Exception as failure:  # collected, so that the other functions run
-            failures.append(failure)
-    if not failures:
-        return
-    if error is not None and not isinstance(error, Exception):
-        names = ", ".join(sorted({type(failure).__name__ for failure in failures}))
-        logger("transactions").error("functions that run after a transaction failed: %s", names)
-        return
-    if len(failures) > 1:
-        end = "committed" if error is None else "rolled back"
-        raise ExceptionGroup(f"the transaction is {end}; functions after it failed", failures)
-    raise failures[0]
-
-
-def run_waiting_now(waiting: Iterable[Waiting], error: BaseException | None = None) -> None:
-    """Call functions in this thread, without an event loop. Raise MixedCallMode if one of them has to wait."""
-    token = call_mode.set(CallMode.SYNC)
-    running = run_waiting(waiting, error)
-    try:
-        running.send(None)
-    except StopIteration:
-        return
-    finally:
-        call_mode.reset(token)
-        running.close()
-    msg = "a function after the commit has to wait for something; it needs an async session or connection"
-    raise MixedCallMode(msg)
 
 
 _PATIENCE = 5.0
@@ -263,12 +184,6 @@ class TransactionScope:
             self.give()
 
 
-def _function(called: str, given: Callable[..., object]) -> Callable[..., object]:
-    if not callable(given):
-        raise InvalidArgument(f"{called} takes a function, not {type(given).__name__}")
-    return given
-
-
 class TransactionBlock:
     """One block: the whole transaction, or a savepoint inside it.
 
@@ -290,7 +205,7 @@ class TransactionBlock:
 
         All functions are called, in order. Their errors are raised by the outermost block, whose commit remains valid.
         """
-        self.waiting.append(Waiting(_function("after_commit", function), needs_commit=True))
+        self.waiting.append(Waiting.of("after_commit", function, needs_commit=True))
 
     def after_end(self, function: Callable[[BaseException | None], object]) -> None:
         """Call a function with ``None`` after the outermost commit, or with an error after a rollback of this or an outer block.
@@ -298,7 +213,7 @@ class TransactionBlock:
         The error is the cause of the rollback, or OutcomeUnknown if the commit was sent and not answered. The function then runs
         in the transaction around the block that was rolled back, if there is one.
         """
-        self.waiting.append(Waiting(_function("after_end", function), needs_commit=False))
+        self.waiting.append(Waiting.of("after_end", function, needs_commit=False))
 
     def doom(self) -> None:
         """Make this block end in a rollback, even if it ends without an error. Nothing is raised then."""

@@ -12,8 +12,9 @@ from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
+from resourcekit.data_layers.callbacks import run_waiting
 from resourcekit.data_layers.rows.table import Journal, undo
-from resourcekit.data_layers.transactions import TransactionBlock, TransactionScope, ambient, open_block, rolled_back, run_waiting
+from resourcekit.data_layers.transactions import TransactionBlock, TransactionScope, ambient, open_block, rolled_back
 from resourcekit.errors import DataLayerError, ResourcekitError
 
 __all__ = ["NestedTransaction", "OpenTransaction", "Savepoint"]

@@ -15,11 +15,12 @@ from sqlalchemy import event
 from sqlalchemy.util import await_only
 
 from resourcekit.call_context import CallMode, call_mode
+from resourcekit.data_layers.callbacks import Waiting, run_waiting, run_waiting_now
 from resourcekit.data_layers.driver_names import require_names
 from resourcekit.data_layers.sql.dialects.base import Dialect
 from resourcekit.data_layers.sql.execution.execute import INTERRUPTED, OpenTransaction
 from resourcekit.data_layers.sql.execution.failures import AtCommit, as_ours, unknown_outcome
-from resourcekit.data_layers.transactions import Waiting, outside_transaction, rolled_back, run_waiting, run_waiting_now
+from resourcekit.data_layers.transactions import outside_transaction, rolled_back
 from resourcekit.errors import DataLayerError
 
 __all__ = ["ExternalTransaction", "external_transaction_of"]

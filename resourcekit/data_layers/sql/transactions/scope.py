@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any
 
 from resourcekit.call_context import CallMode, Deadline, call_deadline, call_mode
+from resourcekit.data_layers.callbacks import run_waiting
 from resourcekit.data_layers.sql.execution.async_pool import AsyncConnection, Hold
 from resourcekit.data_layers.sql.execution.connection import Connection, begin, commit, rollback
 from resourcekit.data_layers.sql.execution.engines import Engines
@@ -30,7 +31,7 @@ from resourcekit.data_layers.sql.execution.execute import (
 )
 from resourcekit.data_layers.sql.execution.failures import LATE, as_ours, unknown_outcome
 from resourcekit.data_layers.sql.execution.needs import Use
-from resourcekit.data_layers.transactions import ambient, rolled_back, run_waiting
+from resourcekit.data_layers.transactions import ambient, rolled_back
 from resourcekit.errors import DataLayerError, ResourcekitError
 
 __all__ = ["NestedTransaction"]
@@ -159,7 +160,8 @@ class NestedTransaction(AbstractAsyncContextManager[Savepoint]):
         if ended is None and savepoint.outer is not None:
             savepoint.outer.waiting.extend(savepoint.waiting)
             return
-        await run_waiting(savepoint.waiting, ended)
+        if savepoint.waiting:
+            await run_waiting(savepoint.waiting, ended)
         if unfinished is not None:
             raise unfinished
 
