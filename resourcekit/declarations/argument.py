@@ -11,9 +11,10 @@ import attrs
 from resourcekit.call_context import Context
 from resourcekit.declarations.attribute import Constraints
 from resourcekit.declarations.value_type import ANYTHING, UnknownType, ValueType, read_annotation
+from resourcekit.dsl.builder import checked_word
 from resourcekit.dsl.diagnostics import Origin
 from resourcekit.dsl.entity import Entity
-from resourcekit.dsl.option import MISSING, checked_word
+from resourcekit.dsl.option import MISSING
 from resourcekit.dsl.scope import Scope
 from resourcekit.errors import DeclarationError
 

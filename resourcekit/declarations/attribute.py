@@ -10,9 +10,10 @@ import attrs
 
 from resourcekit.declarations.limits import Limits
 from resourcekit.declarations.value_type import ANYTHING, JSON_VALUE, UnknownType, ValueType, read_annotation
+from resourcekit.dsl.builder import checked_word
 from resourcekit.dsl.diagnostics import Origin
 from resourcekit.dsl.entity import Entity, Word
-from resourcekit.dsl.option import MISSING, checked_word
+from resourcekit.dsl.option import MISSING
 from resourcekit.dsl.scope import Scope
 from resourcekit.errors import DeclarationError, NotLoaded, UnreadableValue
 from resourcekit.expressions.aggregates import Figure

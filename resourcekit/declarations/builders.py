@@ -12,9 +12,9 @@ from resourcekit.declarations.callers import CreateWord, DestroyWord, GenericWor
 from resourcekit.declarations.change import Change, ChangeFunction
 from resourcekit.declarations.preparation import Preparation, PreparationFunction
 from resourcekit.declarations.validation import Validation, ValidationFunction
+from resourcekit.dsl.builder import checked_word
 from resourcekit.dsl.diagnostics import Origin
 from resourcekit.dsl.entity import Word
-from resourcekit.dsl.option import checked_word
 from resourcekit.dsl.recorder import Unfinished
 from resourcekit.dsl.scope import Scope
 from resourcekit.errors import DeclarationError, InvalidArgument

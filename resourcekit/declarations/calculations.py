@@ -10,9 +10,9 @@ import attrs
 
 from resourcekit.declarations.argument import Argument
 from resourcekit.declarations.value_type import UnknownType, ValueType, read_annotation
+from resourcekit.dsl.builder import checked_word
 from resourcekit.dsl.diagnostics import Origin
 from resourcekit.dsl.entity import Entity, Word, shadowed_builder
-from resourcekit.dsl.option import checked_word
 from resourcekit.dsl.scope import Scope
 from resourcekit.errors import DeclarationError, NotLoaded
 from resourcekit.expressions.nodes import Calculated, Expression, Operand

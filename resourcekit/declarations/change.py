@@ -11,7 +11,7 @@ import attrs
 from resourcekit.call_context import Context
 from resourcekit.changeset import Changeset
 from resourcekit.clock import utc_now
-from resourcekit.dsl.option import checked_word
+from resourcekit.dsl.builder import checked_word
 from resourcekit.errors import MissingMethod
 from resourcekit.expressions.context_nodes import ContextValue
 from resourcekit.expressions.functions import coalesce

@@ -6,9 +6,9 @@ from typing import ClassVar
 
 import attrs
 
+from resourcekit.dsl.builder import checked_word
 from resourcekit.dsl.diagnostics import Origin
 from resourcekit.dsl.entity import Entity
-from resourcekit.dsl.option import checked_word
 from resourcekit.expressions.nodes import Expression
 
 __all__ = ["Identity", "Index", "identity", "index"]

@@ -13,8 +13,9 @@ from resourcekit.declarations.action import Action, CreateAction, UpdateAction
 from resourcekit.declarations.argument import Argument
 from resourcekit.declarations.change import Change
 from resourcekit.declarations.value_type import ANYTHING, Kind, ValueType
+from resourcekit.dsl.builder import checked_word
 from resourcekit.dsl.diagnostics import Origin
-from resourcekit.dsl.option import MISSING, Missing, checked_word
+from resourcekit.dsl.option import MISSING, Missing
 from resourcekit.dsl.passes import Transformer
 from resourcekit.errors import DeclarationError, did_you_mean
 

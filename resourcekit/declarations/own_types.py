@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from resourcekit.declarations.limits import Limits
 from resourcekit.declarations.value_type import ANYTHING, Kind, OwnType, UnknownType, ValueType, announced, read_annotation
-from resourcekit.dsl.option import checked_word
+from resourcekit.dsl.builder import checked_word
 from resourcekit.errors import DeclarationError
 
 __all__ = ["value_type"]

@@ -8,8 +8,8 @@ from typing import Any
 import attrs
 
 from resourcekit.call_context import Context
+from resourcekit.dsl.builder import checked_word
 from resourcekit.dsl.diagnostics import Origin
-from resourcekit.dsl.option import checked_word
 from resourcekit.errors import DeclarationError, MissingMethod
 from resourcekit.expressions.nodes import Operand, Sort
 from resourcekit.expressions.query import Query, as_sort

@@ -6,8 +6,8 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Literal, overload
 
 from resourcekit.declarations.relationships import Many, OnDelete, One, Relationship
+from resourcekit.dsl.builder import checked_word
 from resourcekit.dsl.diagnostics import Origin
-from resourcekit.dsl.option import checked_word
 from resourcekit.expressions.nodes import Expression
 
 __all__ = ["belongs_to", "has_many", "has_one", "many_to_many", "related"]

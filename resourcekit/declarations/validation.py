@@ -14,8 +14,8 @@ from resourcekit.call_context import Context
 from resourcekit.changeset import Changeset
 from resourcekit.declarations.limits import compiled_pattern
 from resourcekit.declarations.value_type import Kind
+from resourcekit.dsl.builder import checked_word
 from resourcekit.dsl.diagnostics import Origin
-from resourcekit.dsl.option import checked_word
 from resourcekit.errors import DeclarationError, FieldFinding, MissingMethod
 from resourcekit.expressions.context_values import has_late, with_facts
 from resourcekit.expressions.evaluation import compile_expression

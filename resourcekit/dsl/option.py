@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import enum
-import functools
 import inspect
 import sys
 import typing
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from types import FunctionType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import attrs
 
+from resourcekit.dsl.builder import checked_word
 from resourcekit.dsl.diagnostics import Origin
 from resourcekit.dsl.extension_checks import require_attrs, takes, wrong_class
 from resourcekit.dsl.fitting import mismatch
 from resourcekit.dsl.lazy import is_reference
-from resourcekit.dsl.scope import Scope
 from resourcekit.errors import DeclarationError, ResourcekitError, did_you_mean
 from resourcekit.known_names import shown
 
@@ -27,9 +25,7 @@ __all__ = [
     "Missing",
     "Options",
     "allow_any_order",
-    "checked_word",
     "fields_of",
-    "is_builder",
     "option",
     "require_order",
     "require_super",
@@ -55,9 +51,9 @@ MISSING: Final = Missing.MISSING
 _FACTORY: type = attrs.Factory  # type: ignore[assignment]  # a class, which checkers take for a function
 
 T = TypeVar("T")
-F = TypeVar("F", bound=Callable[..., Any])
 
 
+@checked_word("option")
 def option(
     *,
     default: Any = MISSING,
@@ -131,54 +127,6 @@ class _OptionsMeta(type):
                 if field.alias in given and (instead := field.metadata.get("deprecated")):
                     warn_deprecated(f"the option {field.alias!r} of {cls.__name__}", instead, made.origin)
             return made
-
-
-def checked_word(called: str) -> Callable[[F], F]:
-    """Decorate an entity builder: unknown options (RK002) and values of a wrong type (RK003) raise, with their place."""
-
-    def wrap(function: F) -> F:
-        signature = inspect.signature(function)
-        parameters = signature.parameters.items()
-        known = {name: parameter.annotation for name, parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY}
-        positional = {name for name, parameter in parameters if parameter.kind is parameter.POSITIONAL_OR_KEYWORD}
-        hints: dict[str, Any] = {}
-
-        @functools.wraps(function)
-        def word(*args: Any, **given: Any) -> Any:
-            if not hints:  # resolved at the first use, when all names of the annotations are defined
-                hints.update({name: Scope(function.__globals__, {}).resolve(text) for name, text in known.items()})
-            for name, value in given.items():
-                if name in positional:
-                    continue
-                if name not in known:
-                    code, what, hint = "RK002", f"{called} has no option {name!r}", did_you_mean(name, known)
-                elif problem := mismatch(value, hints[name], deep=False):
-                    code, what, hint = "RK003", f"option {name!r} {problem}", f"See {called} in the reference."
-                else:
-                    continue
-                raise DeclarationError(code, what, path=(called, name), origin=Origin.here(), hint=hint)
-            try:
-                signature.bind(*args, **given)
-            except TypeError as error:
-                names = ", ".join(str(parameter).partition(":")[0] for name, parameter in parameters if name != "self")
-                hint = f"Its parameters are: {names}."
-                raise DeclarationError("RK003", f"{called}: {error}", path=(called,), origin=Origin.here(), hint=hint) from None
-            return function(*args, **given)
-
-        _builders.add(word)
-        return word  # type: ignore[return-value]  # called as the function is
-
-    return wrap
-
-
-_builders: set[Callable[..., Any]] = set()
-option = checked_word("option")(option)
-
-
-def is_builder(value: object) -> bool:
-    """Return whether a value is an entity builder, which must be called to declare something."""
-    own = getattr(type(value), "__call__", None)  # noqa: B004  # the builder ``action`` is an object with a method
-    return (isinstance(value, FunctionType) and value in _builders) or (isinstance(own, FunctionType) and own in _builders)
 
 
 def _made(cls: type, make: Callable[..., Any], args: tuple[Any, ...], given: Mapping[str, Any]) -> Any:

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping
 from types import FunctionType
 from typing import Any
 
+from resourcekit.dsl.builder import is_builder
 from resourcekit.dsl.diagnostics import Origin
 from resourcekit.dsl.entity import Entity, Word
-from resourcekit.dsl.option import is_builder
 from resourcekit.dsl.recorder import Unfinished
 from resourcekit.dsl.scope import Scope, annotations_of
 from resourcekit.errors import DeclarationError
