@@ -14,11 +14,10 @@ from resourcekit.declarations.value_type import Kind
 from resourcekit.dsl.compiler import gathering
 from resourcekit.errors import DeclarationError, InvalidArgument, did_you_mean
 from resourcekit.expressions.context_nodes import ContextValue
-from resourcekit.expressions.fragments import Fragment
 from resourcekit.expressions.nodes import Expression, Param, as_expression
 from resourcekit.expressions.query import Query
 from resourcekit.expressions.related import ManyOf
-from resourcekit.expressions.rewriting import children, substitute
+from resourcekit.expressions.rewriting import has_fragment, substitute
 
 __all__ = ["check_calculations"]
 
@@ -45,10 +44,6 @@ def _unknown(node: ContextValue) -> Expression:
     return Param("late")
 
 
-def _has_fragment(node: Expression) -> bool:
-    return isinstance(node, Fragment) or any(map(_has_fragment, children(node)))
-
-
 def _run(work: Coroutine[Any, Any, Expression]) -> Expression:
     """Run a coroutine that never suspends."""
     try:
@@ -72,7 +67,7 @@ def _check(runtime: Runtime, calculation: Calculation) -> None:
     except Exception as error:  # a lambda of the user can fail in any way
         what = f"its expression raised {type(error).__name__}: {error}"
         raise DeclarationError("RK099", what, hint="Correct calculated(lambda: ...).") from error
-    if _has_fragment(declared) and Capability.FRAGMENT not in runtime.store.capabilities:
+    if has_fragment(declared) and Capability.FRAGMENT not in runtime.store.capabilities:
         what = "has a fragment(...), which is SQL, and the data layer is no SQL database"
         raise DeclarationError("RK099", what, hint="Write it with methods of attributes, or as @calculation over loaded records.")
     arguments = {

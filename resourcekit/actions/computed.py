@@ -17,6 +17,7 @@ from resourcekit.declarations.limits import Limits
 from resourcekit.declarations.value_type import Kind
 from resourcekit.expressions import nodes as ex
 from resourcekit.expressions.dates import DATES
+from resourcekit.expressions.fragments import Fragment
 from resourcekit.expressions.measures import Length, Matches
 from resourcekit.expressions.nodes import Expression, Value, all_of, any_of
 from resourcekit.expressions.rewriting import children
@@ -118,6 +119,8 @@ class _Limits:
         match node:
             case ex.Field(name) | ex.Existing(name) | ex.Incoming(name):
                 return self._attributes[name].type.kind is kind if kind is Kind.BOOLEAN else self._has_no_fraction(name)
+            case Fragment():
+                return bool(node.type.basic.kind is kind)
             case Value(value):
                 return isinstance(value, bool) if kind is Kind.BOOLEAN else isinstance(value, int)
             case ex.Arithmetic(_, left, right):

@@ -13,10 +13,10 @@ import attrs
 
 from resourcekit.actions.casting import CastError, compile_cast
 from resourcekit.actions.conditions import Conditions
-from resourcekit.declarations.action import Action, ReadAction
+from resourcekit.declarations.action import Action, CreateAction, ReadAction
 from resourcekit.declarations.argument import Argument
 from resourcekit.declarations.attribute import Attribute
-from resourcekit.declarations.change import Change
+from resourcekit.declarations.change import AtomicChange, Change
 from resourcekit.declarations.limits import Limits
 from resourcekit.declarations.preparation import Shape
 from resourcekit.declarations.validation import AtomicValidation, Validation, declared_condition, text_field
@@ -30,7 +30,7 @@ from resourcekit.expressions.dates import Today
 from resourcekit.expressions.nodes import Argument as ArgumentNode
 from resourcekit.expressions.nodes import Expression, Field, Now, Param, Value
 from resourcekit.expressions.query import Query
-from resourcekit.expressions.rewriting import children, fields_of, rebuild, refers
+from resourcekit.expressions.rewriting import children, fields_of, has_fragment, rebuild, refers
 from resourcekit.resource_info import ResourceInfo
 
 __all__ = ["declared_value_findings"]
@@ -185,12 +185,33 @@ def _of_change(change: Change, action: Action, info: ResourceInfo, conditions: C
             problem = _refusal(partial(conditions.assigned, name, expression))
         if problem:
             yield _finding("RK034", action, f"what it writes to {name!r} {problem}", "Write a value of the attribute's type.")
+        elif expression is not None and has_fragment(expression) and (reason := _no_statement(action)):
+            what = f"what it writes to {name!r} is a fragment(...), which a database computes of a stored record, and {reason}"
+            yield _finding("RK034", action, what, "Compute it with methods of attributes, or in Python.")
+
+
+def _no_statement(action: Action) -> str:
+    """Return why the changes of an action are computed here and not in a statement; an empty text if they may be in one."""
+    if isinstance(action, CreateAction):
+        return "a create computes what it writes before the statement"
+    steps = [*getattr(action, "changes", ()), *getattr(action, "validations", ())]
+    is_apart = getattr(action, "function", None) is not None or not all(
+        isinstance(step, (AtomicChange, AtomicValidation)) for step in steps
+    )
+    return "another step of the action runs in Python, over the record as it was read" if is_apart else ""
 
 
 def _of_validation(validation: Validation, action: Action, info: ResourceInfo, conditions: Conditions) -> Iterable[Finding]:
     """Find fields that do not exist, and built-in validations that can never hold for the type of their field."""
     unknown = list(_unknown(action, validation.reads, {*info.attributes, *action.arguments}, "attribute or argument"))
     yield from unknown
+    if any(map(has_fragment, validation.reads)):
+        what = (
+            "in its validation, compares with a fragment(...), which only a statement computes; a validation also runs in Python"
+        )
+        cure = "Compare with attributes and values, or put the fragment into the condition of the query that is written to."
+        yield _finding("RK034", action, what, cure)
+        return
     fields = {name for part in validation.reads for name in fields_of(part)}
     if unknown or fields & action.arguments.keys():  # an argument is tested as it was cast
         return

@@ -11,6 +11,7 @@ from resourcekit.changeset import Changeset
 from resourcekit.declarations.value_type import Kind, ValueType
 from resourcekit.expressions.evaluation import compile_expression
 from resourcekit.expressions.nodes import Compare, Existing, Expression, Field, any_of
+from resourcekit.expressions.rewriting import has_fragment
 
 __all__ = ["can_compare", "changes", "holds_already"]
 
@@ -37,9 +38,13 @@ def changes(written: Mapping[str, Expression], stored: type[Field | Existing] = 
 
 
 def holds_already(runtime: Runtime, record: Any, changeset: Changeset) -> bool:
-    """Return whether a record already has all values that a changeset writes, in the same spelling."""
+    """Return whether a record already has all values that a changeset writes, in the same spelling.
+
+    Values of fragments are left out: only the statement can compare them.
+    """
     held = vars(record)
-    values = {**changeset.values, **{name: compile_expression(node)(held, {}, {}) for name, node in changeset.atomics.items()}}
+    nodes = {name: node for name, node in changeset.atomics.items() if not has_fragment(node)}
+    values = {**changeset.values, **{name: compile_expression(node)(held, {}, {}) for name, node in nodes.items()}}
     try:
         return all(name in held and repr(runtime.casts[name](value)) == repr(held[name]) for name, value in values.items())
     except CastError:

@@ -27,11 +27,11 @@ from resourcekit.declarations.action import DestroyAction, UpdateAction
 from resourcekit.declarations.change import AtomicChange
 from resourcekit.declarations.managed import Manage
 from resourcekit.declarations.validation import AtomicValidation
-from resourcekit.errors import FieldFinding, Invalid, NotFound, StaleRecord
+from resourcekit.errors import FieldFinding, Invalid, InvalidArgument, NotFound, StaleRecord
 from resourcekit.expressions.evaluation import compile_expression
 from resourcekit.expressions.nodes import Expression, Field, Now, Value, all_of
 from resourcekit.expressions.query import Query
-from resourcekit.expressions.rewriting import fields_of, is_constant, refers, with_fields
+from resourcekit.expressions.rewriting import fields_of, has_fragment, is_constant, refers, with_fields
 from resourcekit.expressions.shape import Shaper
 from resourcekit.results import WriteResult
 
@@ -168,20 +168,26 @@ class ChangeRunner:
 
     async def _run_one(self, changeset: Changeset, target: Target) -> Any:
         context = target.context
+        reason = "a step of the action needs the record first"
         if self.is_atomic:
             try:
                 ready = await self.atomic(changeset, context)
                 if ready.hooks is not NO_HOOKS:
                     self.compiled(ready, target, None)  # raises before a hook runs, if the store cannot compute it
                 return await self._lifecycle(ready, target)
-            except UnsupportedExpression:
-                pass  # the store cannot compute it: read, compute here, and compare when writing
+            except UnsupportedExpression as error:
+                reason = str(error)  # the store cannot compute it: read, compute here, and compare when writing
         record = changeset.record
         if record is None:
             record = await self.runtime.fetch(target.key, target.visible)
         if record is None:
             raise self._not_found()
         ready = await apply_changes(attrs.evolve(changeset, record=record), self._changes, context)
+        for name, node in ready.atomics.items():
+            if has_fragment(node):
+                what = f"is computed by a fragment(...) inside of the statement, and that is not possible here: {reason}"
+                cure = "compute it with methods of attributes, or in Python"
+                raise InvalidArgument(FieldFinding(name, f"{what}; {cure}"), **self._place())
         findings = [*ready.findings, *await apply_validations(ready, self._validations, context)]
         if findings:
             raise self.invalid(*findings)
@@ -227,13 +233,17 @@ class ChangeRunner:
         for finding in findings:  # a hook of ``manage`` raises them, with those of the related records
             changeset = changeset.reject(finding.path, finding.message)
         changeset = await self._resolved(changeset)
-        attributes = self.runtime.info.attributes
         for name, expression in changeset.atomics.items():
-            if name in attributes and name not in self.runtime.key:
-                value = self.runtime.conditions.assigned(name, expression)
-                required = required_of(attributes[name], self.runtime.casts[name], value, attributes)
-                changeset = changeset if required is None else changeset.where(required)
+            required = self._required(name, expression)
+            changeset = changeset if required is None else changeset.where(required)
         return changeset
+
+    def _required(self, name: str, expression: Expression) -> Expression | None:
+        """Return the condition under which an attribute may hold a computed value; ``None`` if it always may."""
+        runtime, attributes = self.runtime, self.runtime.info.attributes
+        if name not in attributes or name in runtime.key:
+            return None
+        return required_of(attributes[name], runtime.casts[name], runtime.conditions.assigned(name, expression), attributes)
 
     async def refusals(self, changeset: Changeset, context: Context) -> list[FieldFinding]:
         """Return the findings of the validations on a changeset that has its record."""
@@ -279,6 +289,8 @@ class ChangeRunner:
         if not names or (target.is_read and holds_already(self.runtime, changeset.record, changeset)):
             return await self._look(changeset, target)
         if target.is_read or not (self.notifiers or self.touches):
+            return await self._send(changeset, target, None)
+        if not can_compare(self.runtime, names) and any(map(has_fragment, changeset.atomics.values())):
             return await self._send(changeset, target, None)
         if not can_compare(self.runtime, names):  # equal values may be spelled differently, which only a read finds
             found = await self._look(changeset, target)
@@ -371,19 +383,23 @@ class ChangeRunner:
             return self._not_found()
         tried = attrs.evolve(changeset, record=record)
         findings = await apply_validations(tried, self._validations, target.context)
-        for name in changeset.atomics:
-            self._cast(name, tried.get(name), findings)
+        for name, node in changeset.atomics.items():
+            if not has_fragment(node):
+                self._cast(name, tried.get(name), findings)
+            elif (required := self._required(name, node)) is not None and (
+                await self.runtime.fetch(target.key, all_of(target.visible, required)) is None
+            ):
+                findings.append(FieldFinding(name, "is computed by a fragment(...), and its limits do not let that value pass"))
         if findings:
             return self.invalid(*findings)
-        return StaleRecord(
-            "the record was changed by another writer; read it again and repeat",
-            resource=self.runtime.info.name,
-            action=self.action.name,
-        )
+        return StaleRecord("the record was changed by another writer; read it again and repeat", **self._place())
 
     def invalid(self, *findings: FieldFinding) -> Invalid:
         """Return an Invalid error of this action."""
-        return Invalid(findings, resource=self.runtime.info.name, action=self.action.name)
+        return Invalid(findings, **self._place())
 
     def _not_found(self) -> NotFound:
-        return NotFound("there is no record with this key", resource=self.runtime.info.name, action=self.action.name)
+        return NotFound("there is no record with this key", **self._place())
+
+    def _place(self) -> dict[str, str]:
+        return {"resource": self.runtime.info.name, "action": self.action.name}

@@ -17,7 +17,7 @@ from resourcekit.declarations.value_type import Kind
 from resourcekit.dsl.builder import checked_word
 from resourcekit.dsl.diagnostics import Origin
 from resourcekit.errors import DeclarationError, FieldFinding, MissingMethod
-from resourcekit.expressions.context_values import has_late, with_facts
+from resourcekit.expressions.context_values import lacks_late, with_facts
 from resourcekit.expressions.evaluation import compile_expression
 from resourcekit.expressions.nodes import Compare, Comparison, Expression, Field, Value, all_of, any_of, as_expression
 from resourcekit.expressions.rewriting import fields_of, substitute, with_fields
@@ -167,7 +167,7 @@ class _CompareWith(Validation):
         given = {name: Value(_given(changeset, name)) for name in fields_of(other)}
         known = with_facts(with_fields(other, given), context)
         left, right = _given(changeset, self.field), compile_expression(known)({}, {}, {})
-        if right is None and has_late(other):
+        if right is None and lacks_late(other, context):
             return [FieldFinding(self.field, "is compared with a value that the context of the call does not have")]
         if left is None or right is None:
             return []
@@ -179,9 +179,10 @@ class _CompareWith(Validation):
     def atomic(self, changeset: Changeset, context: Context) -> Expression:
         """Return the comparison over the fields of the stored record."""
         other = substitute(as_expression(self.other), changeset.arguments)
-        if has_late(other):  # what the call does not have passes nothing
+        if lacks_late(other, context):  # what the call does not have passes nothing
             left = _operand(changeset, self.field)
             return any_of(left.is_none() & ~other.is_none(), Compare(self.op, left, other))
+        other = with_facts(other, context)
         left, right = _operand(changeset, self.field), _operand(changeset, other.name) if isinstance(other, Field) else other
         return any_of(Compare(self.op, left, right), left.is_none(), right.is_none())
 

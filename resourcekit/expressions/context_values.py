@@ -34,7 +34,7 @@ from resourcekit.expressions.nodes import (
 from resourcekit.expressions.related import Related
 from resourcekit.expressions.rewriting import children, rebuild
 
-__all__ = ["has_late", "late_value", "with_facts", "without_missing"]
+__all__ = ["has_late", "lacks_late", "late_value", "with_facts", "without_missing"]
 
 
 N = TypeVar("N", bound=Expression)
@@ -52,6 +52,13 @@ def late_value(node: ContextValue, context: Any) -> Value:
     """Return the value of a node in a context: an object with ``actor`` and ``tenant``."""
     value = node.value(context.actor, context.tenant)
     return Missing(None) if value is None else Value(tuple(value) if isinstance(value, (list, set, frozenset)) else value)
+
+
+def lacks_late(node: Expression, context: Any) -> bool:
+    """Return whether an expression reads something of the context of the call that this context does not have."""
+    if isinstance(node, ContextValue):
+        return isinstance(late_value(node, context), Missing)
+    return any(lacks_late(part, context) for part in children(node))
 
 
 def with_facts(node: Expression, context: Any) -> Expression:

@@ -33,7 +33,7 @@ from resourcekit.expressions.nodes import (
 )
 from resourcekit.expressions.related import ManyOf, OneOf, Parent, Related, SameKey
 
-__all__ = ["children", "fields_of", "is_constant", "rebuild", "refers", "substitute", "with_fields"]
+__all__ = ["children", "fields_of", "has_fragment", "is_constant", "rebuild", "refers", "substitute", "with_fields"]
 
 
 def children(node: Expression) -> tuple[Expression, ...]:
@@ -117,6 +117,11 @@ def fields_of(node: Expression, level: int = 0) -> frozenset[str]:
         return frozenset(() if level else (node.name,))
     inner = _level(node, level)
     return frozenset() if inner is None else frozenset().union(*(fields_of(part, inner) for part in children(node)))
+
+
+def has_fragment(node: Expression) -> bool:
+    """Return whether a part of an expression is SQL of the application, which only the database computes."""
+    return isinstance(node, Fragment) or any(map(has_fragment, children(node)))
 
 
 def is_constant(node: Expression) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, TypeVar
 
 import attrs
@@ -36,6 +37,7 @@ from resourcekit.data_layers.sql.execution.coalescing import Question, question_
 from resourcekit.data_layers.sql.execution.connection import Connection, change_in_savepoint
 from resourcekit.data_layers.sql.execution.execute import Savepoint, execute, execute_async, open_savepoint, savepoint_of
 from resourcekit.data_layers.sql.execution.failures import as_ours, storage_missing
+from resourcekit.data_layers.sql.execution.fragment_errors import of_fragment
 from resourcekit.data_layers.sql.execution.inserts import RowWriter, Written, write_rows
 from resourcekit.data_layers.sql.execution.locked import LockedUpdate
 from resourcekit.data_layers.sql.execution.streams import stream
@@ -47,7 +49,7 @@ from resourcekit.data_layers.sql.repository import Repo
 from resourcekit.data_layers.sql.transactions.scope import NestedTransaction
 from resourcekit.data_layers.transactions import Outside, ambient
 from resourcekit.dsl.diagnostics import Finding
-from resourcekit.errors import DataLayerError, ForeignKeyViolation, Invalid, InvalidArgument
+from resourcekit.errors import DataLayerError, ForeignKeyViolation, Invalid, InvalidArgument, Unavailable
 from resourcekit.resource_info import ResourceInfo
 from resourcekit.results import WriteResult
 
@@ -114,30 +116,39 @@ class SQLStore(Store):
         if call_mode.get() is not CallMode.SYNC and (asked := self._asked_together(plan, params)) is not None:
             return plan.statement.rows(await asked)
         statement, values = plan.prepared(params)
-        if call_mode.get() is CallMode.SYNC:
-            return statement.rows(self._run_sync(Connection.fetch, statement.sql, values, writes=False))
-        return statement.rows(await self._run_async(Connection.fetch, statement.sql, values, writes=False))
+        try:
+            if call_mode.get() is CallMode.SYNC:
+                return statement.rows(self._run_sync(Connection.fetch, statement.sql, values, writes=False))
+            return statement.rows(await self._run_async(Connection.fetch, statement.sql, values, writes=False))
+        except Unavailable as error:
+            raised = of_fragment(error, plan.operation, self.info.name)
+        raise raised  # outside of the except block, as in _run_sync
 
     def stream(self, plan: Plan, params: Params) -> AsyncIterator[Row]:
         assert isinstance(plan, SQLPlan)
         statement, values = plan.prepared(params)
         self._require_file()
-        return stream(self.repo, savepoint_of(self.repo), statement, values)
+        return stream(self.repo, savepoint_of(self.repo), statement, values, partial(self._streamed, plan))
+
+    def _streamed(self, plan: SQLPlan, error: Exception) -> Exception:
+        raised = as_ours(error, self.repo.dialect)
+        return of_fragment(raised, plan.operation, self.info.name) if isinstance(raised, Unavailable) else raised
 
     async def aggregate(self, plan: Plan, params: Params) -> Any:
         assert isinstance(plan, SQLPlan)
         assert isinstance(plan.operation, Aggregate)
-        if call_mode.get() is not CallMode.SYNC:
-            if (asked := self._asked_together(plan, params)) is not None:
-                return bool(await asked)
-            statement, values = plan.prepared(params)
-            found = await self._run_async(Connection.fetch, statement.sql, values, writes=False)
-        else:
-            statement, values = plan.prepared(params)
-            found = self._run_sync(Connection.fetch, statement.sql, values, writes=False)
-        if plan.operation.kind == "exists":
-            return bool(found)
-        return figure_of(plan.operation.kind, statement.rows(found))
+        if call_mode.get() is not CallMode.SYNC and (asked := self._asked_together(plan, params)) is not None:
+            return bool(await asked)
+        statement, values = plan.prepared(params)
+        try:
+            if call_mode.get() is CallMode.SYNC:
+                found = self._run_sync(Connection.fetch, statement.sql, values, writes=False)
+            else:
+                found = await self._run_async(Connection.fetch, statement.sql, values, writes=False)
+            return bool(found) if plan.operation.kind == "exists" else figure_of(plan.operation.kind, statement.rows(found))
+        except Unavailable as error:
+            raised = of_fragment(error, plan.operation, self.info.name)
+        raise raised
 
     def _asked_together(self, plan: SQLPlan, params: Params) -> Awaitable[list[Any]] | None:
         """Read by key together with other tasks, in one statement; ``None`` if the read needs a statement of its own."""
@@ -160,11 +171,16 @@ class SQLStore(Store):
         good = [stored for stored in prepared if not isinstance(stored, Exception)]
         if not good:
             return plan.result(rows, prepared, _NONE)
-        nested = savepoint_of(self.repo) is not None
-        if call_mode.get() is CallMode.SYNC:
-            written = self._run_sync(self.write, plan, sql, good, nested)
-        else:
-            written = await self._run_async(self.write, plan, sql, good, nested)
+        nested, raised = savepoint_of(self.repo) is not None, None
+        try:
+            if call_mode.get() is CallMode.SYNC:
+                written = self._run_sync(self.write, plan, sql, good, nested)
+            else:
+                written = await self._run_async(self.write, plan, sql, good, nested)
+        except Unavailable as error:
+            raised = of_fragment(error, plan.operation, self.info.name)
+        if raised is not None:
+            raise raised
         result = plan.result(rows, prepared, written, self._placed)
         if result.failures and self._foreign_keys:
             find = self._foreign_keys.found_of_row
@@ -184,15 +200,19 @@ class SQLStore(Store):
     async def update(self, plan: Plan, params: Params) -> WriteResult:
         try:
             return await self._change(plan, params)
-        except ForeignKeyViolation as error:
+        except (ForeignKeyViolation, Unavailable) as error:
             raised = error
+        if isinstance(raised, Unavailable):
+            raise of_fragment(raised, plan.operation, self.info.name)
         raise self._foreign_keys.named(raised, plan)  # outside of the except block, as in _run_sync
 
     async def delete(self, plan: Plan, params: Params) -> WriteResult:
         try:
             return await self._change(plan, params)
-        except ForeignKeyViolation as error:
+        except (ForeignKeyViolation, Unavailable) as error:
             raised = error
+        if isinstance(raised, Unavailable):
+            raise of_fragment(raised, plan.operation, self.info.name)
         raise await self._foreign_keys.found(self._fetch, raised, plan, params, self._compiler)
 
     async def _fetch(self, sql: str, values: Sequence[Any]) -> Sequence[Any]:

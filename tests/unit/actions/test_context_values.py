@@ -233,6 +233,7 @@ def test_a_write_is_compared_with_what_is_computed_of_the_call(any_layer: Callab
         own = update(accept=["price"], validations=[compare("owner", "==", coalesce(actor("id"), actor("deputy")))], **how)
         next = update(accept=["price"], validations=[compare("owner", "==", actor("id") + 1)], **how)
         below = update(accept=["price"], validations=[compare("price", "<", Field("owner") + 1)], **how)
+        limited = update(accept=["price"], validations=[compare("price", "<", Field("owner") + actor("id"))], **how)
         above = update(accept=["price"], arguments=least, validations=[compare("price", ">", arg("least"))], **how)
 
     domain.create_storage()
@@ -250,6 +251,13 @@ def test_a_write_is_compared_with_what_is_computed_of_the_call(any_layer: Callab
             Bid.own(1, price=2)
     with context(actor={"deputy": 5}):
         assert 3 == Bid.own(1, price=3).price
+    with pytest.raises(Invalid, match="does not have"):
+        Bid.limited(1, price=2)
+    with context(actor={"id": 4}):
+        assert 8 == Bid.limited(1, price=8).price
+        with pytest.raises(Invalid, match="must be <"):
+            Bid.limited(1, price=9)
+        assert 99 == Bid.limited(2, price=99).price  # None on either side passes
     assert 5 == Bid.below(1, price=5).price
     assert 9 == Bid.below(2, price=9).price
     with pytest.raises(Invalid, match="must be <"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -24,6 +25,7 @@ from resourcekit import (
     attribute,
     belongs_to,
     calculated,
+    compare,
     context,
     create,
     fragment,
@@ -34,7 +36,7 @@ from resourcekit import (
 )
 from resourcekit.data_layers import SQL, Memory, Redis
 from resourcekit.data_layers.sql.dialects.sqlite.dialect import SQLiteDialect
-from resourcekit.errors import DeclarationError, InvalidArgument
+from resourcekit.errors import DeclarationError, Invalid, InvalidArgument, NotFound
 from resourcekit.expressions.nodes import Field
 from tests.conftest import SERVERS
 from tests.support.databases import shared
@@ -122,6 +124,90 @@ def test_an_update_writes_a_fragment_in_its_statement(sql_layer: Callable[[], An
     Author = authors_on(sql_layer)  # noqa: N806  # a class
     assert "BENNO" == Author.shout(2).name
     assert 3 == Author.shout.bulk(query(Author)).count
+
+
+def test_an_update_writes_whole_numbers_and_bools_of_fragments(sql_layer: Callable[[], Any]) -> None:
+    """The statement computes and checks them; what it refuses has its reason, and an equal value changes nothing."""
+    domain, ticks = Domain("wholes"), iter(range(99))
+
+    class Author(Resource, domain=domain, data_layer=sql_layer()):
+        id: Attr[int] = attribute(primary_key=True)
+        name: Attr[str] = attribute()
+        size: Attr[int | None] = attribute(default=None, maximum=5)
+        is_long: Attr[bool | None] = attribute(default=None)
+        trimmed: Attr[str | None] = attribute(default=None, trim=True)
+        tick: Attr[int] = attribute(default=0, update_default_factory=ticks.__next__)
+        add = create(accept=["id", "name"])
+        measure = update(
+            accept=["name"],
+            changes=[
+                set_attribute("size", fragment("length(?)", FIELD, int)),
+                set_attribute("is_long", fragment("length(?) > 3", FIELD, bool)),
+            ],
+        )
+        halve = update(accept=[], changes=[set_attribute("size", fragment("length(?) / 2.0", FIELD, float))])
+        tidy = update(accept=[], changes=[set_attribute("trimmed", fragment("upper(?)", FIELD, str))])
+
+    domain.create_storage()
+    Author.add(id=1, name="Ann")
+    one = Author.measure(1)
+    assert (3, False) == (one.size, one.is_long)
+    assert one == Author.measure(1)
+    other = Author.measure(1, name="Anna")
+    assert (4, True) == (other.size, other.is_long)
+    assert other.tick > one.tick
+    with pytest.raises(Invalid, match=r"size: is computed by a fragment.*limits"):
+        Author.measure(1, name="Annabel")
+    with pytest.raises(InvalidArgument, match=r"halve: size: is computed by a fragment.*type is known only"):
+        Author.halve(1)
+    with pytest.raises(InvalidArgument, match=r"tidy: trimmed: is computed by a fragment.*spelled"):
+        Author.tidy(1)
+    with pytest.raises(NotFound):
+        Author.measure(7)
+    assert other == query(Author).one()
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        lambda: create(accept=["id"], changes=[set_attribute("size", fragment("length(?)", "a", int))]),
+        lambda: update(changes=[set_attribute("size", fragment("length(?)", "a", int)), lambda changeset, _: changeset]),
+        lambda: update(accept=["size"], validations=[compare("size", "<", fragment("length(?)", "a", int))]),
+    ],
+)
+def test_a_fragment_that_no_statement_computes_is_refused_at_declaration(sql_layer: Callable[[], Any], action: Any) -> None:
+    """A create, a step in Python and a comparison compute before the statement; the error says what to write."""
+    with pytest.raises(DeclarationError, match=r"(?s)RK034.*actions › write.*fragment\(.*(Compute it|Compare with)"):
+
+        class Author(Resource, domain=Domain("refused"), data_layer=sql_layer()):
+            id: Attr[int] = attribute(primary_key=True)
+            size: Attr[int | None] = attribute(default=None)
+            write = action()
+
+
+@pytest.mark.parametrize("sql", ["lengthxx(?)", "length(?) +", "length(?) + nothing"])
+def test_the_error_for_wrong_sql_names_the_fragment(sql_layer: Callable[[], Any], sql: str) -> None:
+    """It names the resource, the fragment and what the database said, without values, and is no failure of the database."""
+    Author = authors_on(sql_layer)  # noqa: N806  # a class
+    wrong = fragment(sql, "secret", int)
+    asked = query(Author).filter(wrong > 3).sort("id")
+
+    async def of_a_stream() -> Any:
+        return [each async for each in asked.stream.aio()]
+
+    for read in (
+        asked.all,
+        asked.count,
+        lambda: query(Author).load(n=wrong).all(),
+        lambda: list(asked.stream()),
+        lambda: asyncio.run(of_a_stream()),
+        lambda: Author.shout.bulk(asked),
+    ):
+        with pytest.raises(InvalidArgument, match=r"Author.*cannot compute fragment.*it said: ") as raised:
+            read()
+        assert sql in str(raised.value)
+        assert "secret" not in str(raised.value)
+    assert 3 == query(Author).count()
 
 
 def test_a_fragment_of_a_missing_value_matches_nothing(sql_layer: Callable[[], Any]) -> None:

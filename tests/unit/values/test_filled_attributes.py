@@ -164,6 +164,29 @@ def test_a_key_is_not_given_twice(any_layer):
     assert (1, True) == (query(line).count(), made.id >= lost)
 
 
+@pytest.mark.parametrize("is_counted", [True, False])
+def test_a_computed_number_is_exact_or_refused(any_layer, is_counted):
+    """A computed whole number above 64 bits is no float: the write is Invalid, and nothing of it stays."""
+    domain = Domain("exact")
+
+    class Line(Resource, domain=domain, data_layer=any_layer()):
+        id: Attr[int] = attribute(
+            primary_key=True, **({"generated": True} if is_counted else {"default_factory": iter(range(9)).__next__})
+        )
+        count: Attr[int] = attribute()
+        many: Attr[int] = attribute(computed=count * 1000)
+        enter = create(accept=["count"])
+        change = update(accept=["count"])
+
+    domain.create_storage()
+    line = Line.enter(count=2**40)
+    for write in (lambda: Line.enter(count=2**60 + 1), lambda: Line.change(line, count=2**60 + 1)):
+        with pytest.raises(Invalid):
+            write()
+
+    assert [2**40 * 1000] == [each.many for each in query(Line).all()]
+
+
 def test_an_unsaved_record_has_no_filled_values():
     """A record that was made by hand raises NotLoaded for what the database would fill, and keeps what was given."""
     line = declared(Memory)

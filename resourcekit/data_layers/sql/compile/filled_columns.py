@@ -19,6 +19,7 @@ from resourcekit.data_layers.sql.dialects.columns import Codec
 from resourcekit.data_layers.unstorable import Unstorable
 from resourcekit.declarations.attribute import Attribute
 from resourcekit.declarations.filled import SQLText
+from resourcekit.declarations.value_type import Kind
 from resourcekit.errors import DeclarationError
 from resourcekit.expressions.nodes import Expression, Now
 from resourcekit.resource_info import ResourceInfo
@@ -58,10 +59,18 @@ class FilledColumns:
         if attribute.is_computed:
             text = self._computed(attribute, bare)
             nullable = attribute.allow_none or not self._dialect.computed_not_null
-            return [] if text is None else [sa.Computed(text, persisted=True)], {"nullable": nullable}
+            return [] if text is None else [sa.Computed(text, persisted=True), *self._checks(attribute)], {"nullable": nullable}
         if attribute.is_filled:
             return [], {"server_default": self._default(attribute, bare.c[attribute.name])}
         return [], {}
+
+    def _checks(self, attribute: Attribute) -> list[sa.CheckConstraint]:
+        """Return the check that a computed whole number is one, if the database would otherwise round it to a float."""
+        is_rounded = self._managed and self.counts and self._dialect.rounds_computed and attribute.type.kind is Kind.INTEGER
+        if not is_rounded:
+            return []
+        column = self._dialect.sa_dialect.identifier_preparer.quote(attribute.column_name)
+        return [sa.CheckConstraint(_text(f"typeof({column}) <> 'real'"), name=f"whole {attribute.column_name}")]
 
     def _default(self, attribute: Attribute, column: sa.Column[Any]) -> sa.TextClause:
         default = attribute.database_default

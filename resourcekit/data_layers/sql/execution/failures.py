@@ -95,7 +95,13 @@ def as_ours(error: Exception, dialect: Dialect, table: sa.Table | None = None, i
         return Unavailable("the database could not be reached")
     if at_commit and error_info.kind in dialect.unsure_at_commit:
         return unknown_outcome(error_info.hint)
-    return _told(error_info, info)
+    return _with_text(_told(error_info, info), error_info)
+
+
+def _with_text(error: Exception, error_info: ErrorInfo) -> Exception:
+    if isinstance(error, Unavailable):
+        error.said, error.about = error_info.said, error_info.about
+    return error
 
 
 def _keys(columns: tuple[str, ...], table: sa.Table) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 from resourcekit.call_context import CallMode, Deadline, call_deadline, call_mode
@@ -14,7 +14,6 @@ from resourcekit.data_layers.sql.execution.async_pool import AsyncConnection
 from resourcekit.data_layers.sql.execution.connection import Connection, rollback
 from resourcekit.data_layers.sql.execution.engines import Engines
 from resourcekit.data_layers.sql.execution.execute import Savepoint, ended_in, ending_deadline, with_timeout
-from resourcekit.data_layers.sql.execution.failures import as_ours
 from resourcekit.data_layers.sql.execution.needs import Use
 from resourcekit.data_layers.sql.execution.pool import SyncPool
 from resourcekit.data_layers.transactions import turn_of
@@ -25,10 +24,19 @@ _PAGE = 200
 """Rows that are fetched from the database at a time."""
 
 
-async def stream(repo: Engines, savepoint: Savepoint | None, statement: Statement, values: list[Any]) -> AsyncIterator[Row]:
-    """Yield rows, inside the transaction that was open when the stream was requested, if there was one."""
+async def stream(
+    repo: Engines,
+    savepoint: Savepoint | None,
+    statement: Statement,
+    values: list[Any],
+    translated: Callable[[Exception], Exception],
+) -> AsyncIterator[Row]:
+    """Yield rows, inside the transaction that was open when the stream was requested, if there was one.
+
+    translated: returns the error to raise instead.
+    """
     if call_mode.get() is CallMode.SYNC:
-        for row in _sync(repo, savepoint, statement, values):
+        for row in _sync(repo, savepoint, statement, values, translated):
             yield row
         return
     alone, deadline = savepoint is None, call_deadline(repo, repo.seconds)
@@ -52,14 +60,20 @@ async def stream(repo: Engines, savepoint: Savepoint | None, statement: Statemen
         if savepoint is not None and not isinstance(error, GeneratorExit):
             ended_in(savepoint.open_transaction, error)
         if isinstance(error, Exception):
-            raise as_ours(error, repo.dialect) from None
+            raise translated(error) from None
         raise
     finally:
         if savepoint is not None:
             savepoint.open_transaction.connection.let_go()
 
 
-def _sync(repo: Engines, savepoint: Savepoint | None, statement: Statement, values: list[Any]) -> Iterator[Row]:
+def _sync(
+    repo: Engines,
+    savepoint: Savepoint | None,
+    statement: Statement,
+    values: list[Any],
+    translated: Callable[[Exception], Exception],
+) -> Iterator[Row]:
     pool, connection, deadline = repo.sync_pool, None, call_deadline(repo, repo.seconds)
     try:
         connection = savepoint.open_transaction.connection if savepoint is not None else pool.take(deadline, Use.STREAM)
@@ -86,7 +100,7 @@ def _sync(repo: Engines, savepoint: Savepoint | None, statement: Statement, valu
         elif connection is not None:
             pool.put_back(connection, error)
         if isinstance(error, Exception):
-            raise as_ours(error, repo.dialect) from None
+            raise translated(error) from None
         raise
     finally:
         if savepoint is not None:

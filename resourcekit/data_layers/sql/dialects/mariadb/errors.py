@@ -110,6 +110,10 @@ IDENTITY = (
 
 _KEY = re.compile(r"for key '(?:[^']*\.)?([^'.]*)'$")
 _CONSTRAINT = re.compile(r"CONSTRAINT `((?:[^`]|``)*)` FOREIGN KEY")
+_FUNCTION = re.compile(r"FUNCTION (\S+) does not exist")
+_NAMES = frozenset({1054, 1305, 1582, 1630})
+"""Errors about a column or a function that the server does not know, or that takes other arguments."""
+
 _COLUMN = re.compile(r"'([^']*)'")
 
 
@@ -165,6 +169,11 @@ def explain(error: Exception, table: sa.Table | None) -> ErrorInfo:
     if kind is ErrorKind.FOREIGN_KEY:
         found = _CONSTRAINT.search(text)
         return ErrorInfo(kind, constraint=found[1].replace("``", "`") if found else "")
+    if number == 1064:  # the text quotes the statement, with its values
+        return ErrorInfo(kind, said="You have an error in your SQL syntax")
+    if number in _NAMES:
+        found = _COLUMN.search(text) or _FUNCTION.search(text)
+        return ErrorInfo(kind, said=text, about=found[1].rpartition(".")[2] if found else "")
     return ErrorInfo(kind, hint=_HINTS.get(number, ""))
 
 

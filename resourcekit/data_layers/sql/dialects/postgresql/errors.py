@@ -83,6 +83,10 @@ _SAID = (
 )
 """Texts of failed logins. libpq passes on the server's text, in the server's language, and no error code."""
 
+_NOT_SAID = frozenset({"42501", "42P01", "42P05", "42P10"})
+_NAMED = re.compile(r'"([^"]+)"|(\w+)\(|\w+\.(\w+)')
+"""The column or function that a text about a statement names."""
+
 _DETAIL = re.compile(r"\((.*?)\)=\(")
 
 
@@ -112,6 +116,11 @@ def explain(error: Exception, table: sa.Table | None) -> ErrorInfo:
         return ErrorInfo(ErrorKind.LOST, hint=_HINTS.get(state, ""))
     if function == _CACHED:
         return ErrorInfo(ErrorKind.NOT_USABLE, hint="Its tables were migrated meanwhile.")
+    if state[:2] == "42" and state not in _NOT_SAID and isinstance(error, psycopg.Error):
+        said = error.diag.message_primary or ""
+        found = _NAMED.search(said) if state in ("42703", "42883") else None
+        about = next(filter(None, found.groups()), "") if found else ""
+        return ErrorInfo(_KINDS.get(state, ErrorKind.DOWN), hint=_HINTS.get(state, ""), said=said, about=about)
     kind = _KINDS.get(state) or _CLASSES.get(state[:2]) or ErrorKind.DOWN
     if kind is ErrorKind.UNIQUE and isinstance(error, psycopg.Error):
         return ErrorInfo(kind, _unique(error, table))

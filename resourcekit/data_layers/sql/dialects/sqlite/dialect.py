@@ -82,6 +82,7 @@ class SQLiteDialect(SQLiteFunctions, SQLiteJSON, SQLiteTables, SQLiteDriver, SQL
         made: sa.types.TypeEngine[Any] = _TYPES[place.form]()
         return made
 
+    rounds_computed = True
     now_default = "(strftime('%Y-%m-%d %H:%M:%f000', 'now'))"
 
     def table_options(self, *, counts: bool) -> dict[str, Any]:

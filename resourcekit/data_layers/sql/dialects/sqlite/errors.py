@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 
 import sqlalchemy as sa
@@ -24,6 +25,12 @@ _HINTS = {
     sqlite3.SQLITE_NOTADB: "Name a file that is an SQLite database.",
     sqlite3.SQLITE_CORRUPT: "Restore the database file from a backup.",
 }
+_LOOK = "Look at the database file and its disk."
+_MISWRITTEN = re.compile(
+    r"^(?:near |incomplete input|unrecognized token|row value misused|(?:no such function: |wrong number of arguments to function |"
+    r"misuse of \w+(?: function)?:? |ambiguous column name: )(?P<name>\w+))"
+)
+"""Texts about the SQL of a statement. They quote it, and never a value, which is a parameter."""
 
 
 def explain(error: Exception, table: sa.Table | None) -> ErrorInfo:
@@ -41,19 +48,26 @@ def explain(error: Exception, table: sa.Table | None) -> ErrorInfo:
         return ErrorInfo(ErrorKind.INTERRUPTED)
     if code & 0xFF == sqlite3.SQLITE_TOOBIG or isinstance(error, sqlite3.DataError) or "too complex" in text:
         return ErrorInfo(ErrorKind.UNSTORABLE)
-    if "no such table" in text or "no such column" in text or "has no column" in text:
+    if "no such table" in text or "has no column" in text:
         return ErrorInfo(ErrorKind.NO_STORAGE)
+    if "no such column" in text:
+        return ErrorInfo(ErrorKind.NO_STORAGE, said=text, about=text.rpartition(": ")[2])
     if "ON CONFLICT clause does not match" in text:
         return ErrorInfo(ErrorKind.NO_STORAGE)
     if "user-defined function raised" in text:  # those of resourcekit compute with stored values; parameters were checked before
         return ErrorInfo(ErrorKind.UNREADABLE)
-    return ErrorInfo(ErrorKind.DOWN, hint=_HINTS.get(code & 0xFF, "Look at the database file and its disk."))
+    if code == sqlite3.SQLITE_ERROR and (said := _MISWRITTEN.search(text)):
+        return ErrorInfo(ErrorKind.DOWN, hint=_LOOK, said=text, about=said["name"] or "")
+    return ErrorInfo(ErrorKind.DOWN, hint=_HINTS.get(code & 0xFF, _LOOK))
 
 
 def _columns(text: str, table: sa.Table) -> tuple[str, ...]:
     """Return the columns that the error text names. Whole texts are compared, because names may contain any character."""
     indexes = [tuple(column.name for column in index.columns) for index in table.indexes if index.unique]
     singles = [(column.name,) for column in table.columns]
+    for column in table.columns:
+        if text.endswith((f": whole {column.name}", f" column {table.name}.{column.name}")):
+            return (column.name,)
     for index in table.indexes:  # one over an expression is known by its name
         if text.endswith(f": index '{index.name}'"):
             return tuple(column.name for column in index.columns)

@@ -1,0 +1,35 @@
+"""Finds the fragment whose SQL a database refused. A maintainer opens it to change what such an error names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from resourcekit.data_layers.base import Operation
+from resourcekit.errors import FieldFinding, InvalidArgument, Unavailable
+from resourcekit.expressions.fragments import Fragment
+
+__all__ = ["of_fragment"]
+
+
+def of_fragment(error: Unavailable, operation: Operation, resource: str) -> Exception:
+    """Return the error for a fragment of an operation that the database cannot read; the same error if no fragment is the cause."""
+    texts = list(dict.fromkeys("?".join(each.texts) for each in _fragments(operation))) if error.said else []
+    blamed = [text for text in texts if error.about.lower() in text.lower()]
+    if not blamed:
+        return error
+    shown = " or ".join(f"fragment({text!r})" for text in blamed)
+    what = f"the database cannot compute {shown}; it said: {error.said}. Correct the SQL"
+    return InvalidArgument(FieldFinding("", what), resource=resource)
+
+
+def _fragments(part: object) -> Iterator[Fragment]:
+    if isinstance(part, Fragment):
+        yield part
+    if isinstance(part, (tuple, list, frozenset)):
+        inner: list[object] = [*part]
+    elif isinstance(part, Mapping):
+        inner = [*part.values()]
+    else:
+        inner = [getattr(part, each.name) for each in getattr(type(part), "__attrs_attrs__", ())]
+    for each in inner:
+        yield from _fragments(each)
