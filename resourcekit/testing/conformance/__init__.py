@@ -1,6 +1,6 @@
 """The conformance suite: tests that every data layer must pass, as one pytest class.
 
-Its parts are: values, JSON values, limits, writes, conflicts, queries, transactions, concurrency, losses, places, processes,
+Its parts are: values, round trips, JSON values, limits, writes, conflicts, queries, transactions, concurrency, losses, places, processes,
 sweeps, settings, upkeep.
 """
 
@@ -15,6 +15,7 @@ from resourcekit.testing.conformance.limits import LimitSuite
 from resourcekit.testing.conformance.losses import LossSuite
 from resourcekit.testing.conformance.places import PlaceSuite
 from resourcekit.testing.conformance.queries import QuerySuite
+from resourcekit.testing.conformance.round_trips import RoundTripSuite
 from resourcekit.testing.conformance.settings import SettingSuite
 from resourcekit.testing.conformance.sweeps import SweepSuite
 from resourcekit.testing.conformance.transactions import TransactionSuite
@@ -27,6 +28,7 @@ __all__ = ["DataLayerSuite", "FleetSuite"]
 
 class DataLayerSuite(
     ValueSuite,
+    RoundTripSuite,
     JSONSuite,
     LimitSuite,
     WriteSuite,

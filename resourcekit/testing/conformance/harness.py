@@ -8,6 +8,7 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
+from types import new_class
 from typing import Any, ClassVar, TypeVar
 
 import pytest
@@ -27,10 +28,13 @@ from resourcekit.data_layers.base import (
     Update,
 )
 from resourcekit.data_layers.transactions import outside_transaction
+from resourcekit.declarations.attribute import Attr
+from resourcekit.domain import Domain
 from resourcekit.errors import MissingMethod, SerializationFailure
 from resourcekit.expressions.aggregates import Figure
 from resourcekit.expressions.nodes import Expression, Field, Sort, as_expression
 from resourcekit.expressions.shape import Shaper
+from resourcekit.resource import Resource
 from resourcekit.resource_info import ResourceInfo
 from resourcekit.results import WriteResult
 from resourcekit.testing.conformance.samples import SAMPLE
@@ -57,6 +61,7 @@ class Harness:
         run: Callable[[Coroutine[Any, Any, Any]], Any],
         sibling: Callable[[ResourceInfo], Coroutine[Any, Any, Harness]],
         another: Callable[[], Coroutine[Any, Any, Harness]] | None = None,
+        declare: Callable[[str, Mapping[str, Any], Mapping[str, Any]], Coroutine[Any, Any, Any]] | None = None,
     ) -> None:
         self.store = store
         self.call_mode = call_mode
@@ -65,6 +70,12 @@ class Harness:
         self.sibling = sibling
         """``await harness.sibling(info)``: another resource on the same layer, with its storage."""
         self._another = another
+        self._declare = declare
+
+    async def declare(self, name: str, types: Mapping[str, Any], body: Mapping[str, Any]) -> Any:
+        """Declare a resource on the same layer, with its storage. types: of the attributes; body: what its class statement has."""
+        assert self._declare is not None
+        return await self._declare(name, types, body)
 
     async def another(self) -> Harness:
         """Bind the resource to a second layer on the same place, as a second program does at its start."""
@@ -242,7 +253,18 @@ class ConformanceSuite:
             store = layer.bind(info)
             opened.append(store)
             await store.create_storage()
-            return Harness(store, call_mode, run, bind, None if layer.in_process else another)
+            return Harness(store, call_mode, run, bind, None if layer.in_process else another, declare)
+
+        async def declare(name: str, types: Mapping[str, Any], body: Mapping[str, Any]) -> Any:
+            domain = Domain(name)
+            annotations = {each: Attr[type_] for each, type_ in types.items()}  # type: ignore[valid-type]  # made at run time
+            fields = {"__module__": __name__, "__doc__": "A resource of a conformance test.", "__annotations__": annotations}
+            made: Any = new_class(
+                name, (Resource,), {"domain": domain, "data_layer": layer}, lambda space: space.update({**fields, **body})
+            )
+            opened.append(made.__runtime__.store)
+            await domain.create_storage.aio()
+            return made
 
         async def another() -> Harness:
             store = self.make_data_layer(tmp_path).bind(SAMPLE)
