@@ -20,7 +20,7 @@ import attrs
 
 from resourcekit.clock import LATE, NEVER, SYSTEM, Deadline, current_clock, elapsed
 from resourcekit.errors import FieldFinding, InvalidArgument, MixedCallMode, Timeout, did_you_mean
-from resourcekit.known_names import KnownNames
+from resourcekit.known_names import KnownNames, unchangeable
 
 __all__ = [
     "Call",
@@ -65,6 +65,7 @@ def is_async_function(value: object) -> bool:
     return inspect.iscoroutinefunction(value) or inspect.iscoroutinefunction(getattr(type(value), "__call__", None))  # noqa: B004
 
 
+@unchangeable("the context of a call", "open another one: with context(actor=...):")
 @attrs.frozen(kw_only=True)
 class Context(KnownNames):
     """The circumstances of one call besides its input. Changes, validations and hooks receive it.

@@ -11,9 +11,11 @@ import attrs
 
 from resourcekit.call_context import Context
 from resourcekit.errors import FieldFinding, InvalidArgument, UnknownName, did_you_mean
+from resourcekit.expressions.calls import checked_methods
 from resourcekit.expressions.evaluation import compile_expression
 from resourcekit.expressions.nodes import Expression, Value, all_of, as_expression
 from resourcekit.expressions.rewriting import with_fields
+from resourcekit.known_names import unchangeable
 
 __all__ = ["NO_HOOKS", "PHASES", "AfterAction", "AfterTransaction", "BeforeHook", "Changeset", "Hooks"]
 
@@ -66,6 +68,8 @@ def _names(values: Mapping[str, Any]) -> str:
     return f"<{', '.join(values)}>"
 
 
+@checked_methods(without=("computed", "get", "note", "set", "set_atomic", "set_new", "where"))
+@unchangeable("a changeset", "return another one: return changeset.set(status='open')")
 @attrs.frozen(eq=False)
 class Changeset:
     """A planned write: values, conditions and hooks. Every method returns a new changeset.
@@ -109,19 +113,23 @@ class Changeset:
     def set(self, *unnamed: Never, **values: object) -> Changeset:
         """Write these values. Raise InvalidArgument for values without names."""
         if unnamed:
-            raise InvalidArgument("set takes values by name: changeset.set(status='open')", action=self.action)
+            raise self._unnamed("set")
         atomics = {name: expression for name, expression in self.atomics.items() if name not in values}
         return attrs.evolve(self, values={**self.values, **values}, atomics=atomics)
 
-    def set_new(self, **values: object) -> Changeset:
+    def set_new(self, *unnamed: Never, **values: object) -> Changeset:
         """Write these values if the attributes have no value yet."""
+        if unnamed:
+            raise self._unnamed("set_new")
         return self.set(**{name: value for name, value in values.items() if name not in self.values and name not in self.atomics})
 
-    def set_atomic(self, **expressions: object) -> Changeset:
+    def set_atomic(self, *unnamed: Never, **expressions: object) -> Changeset:
         """Let the store compute these values from the stored record.
 
         A field in an expression means its value after the earlier steps of this changeset, so that changes add up.
         """
+        if unnamed:
+            raise self._unnamed("set_atomic")
         so_far = {**{name: Value(value) for name, value in self.values.items()}, **self.atomics}
         given = {name: as_expression(expression) for name, expression in expressions.items()}
         if so_far:
@@ -137,8 +145,10 @@ class Changeset:
         """Reject the input: add a finding on a field. The action then raises Invalid with all findings."""
         return attrs.evolve(self, findings=(*self.findings, FieldFinding(path, message)))
 
-    def note(self, **facts: object) -> Changeset:
+    def note(self, *unnamed: Never, **facts: object) -> Changeset:
         """Keep facts for later changes and hooks. They are not stored."""
+        if unnamed:
+            raise self._unnamed("note")
         return attrs.evolve(self, metadata={**self.metadata, **facts})
 
     def get(self, name: str, default: object = None) -> Any:
@@ -155,6 +165,9 @@ class Changeset:
     def computed(self) -> Changeset:
         """Return this changeset with values instead of expressions, computed from the record as it was read."""
         return self.set(**{name: self.get(name) for name in self.atomics}) if self.atomics else self
+
+    def _unnamed(self, method: str) -> InvalidArgument:
+        return InvalidArgument(f"{method} takes values by name: changeset.{method}(status='open')", action=self.action)
 
     def _held(self, name: str, default: object = None) -> Any:
         return self.defaults.get(name, default) if self.record is None else getattr(self.record, name, default)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Never
 
 import attrs
 
@@ -30,8 +31,13 @@ class EnvironmentVariable:
         return value
 
 
-def env(name: str) -> EnvironmentVariable:
+def env(name: str, *default: Never) -> EnvironmentVariable:
     """Name an environment variable whose value is read when the domain is sealed."""
+    if default:
+        hint = f"Write env({name!r}), or give os.environ.get(...) itself."
+        raise DeclarationError(
+            "RK003", "env takes one name, and no default: a missing variable is an error", path=("env",), hint=hint
+        )
     if not isinstance(name, str) or not name:  # type: ignore[redundant-expr]  # a number, for example
         hint = 'Write env("TOKEN_SECRET").'
         raise DeclarationError("RK003", f"env takes the name of a variable, not {name!r}", path=("env",), hint=hint)

@@ -29,7 +29,7 @@
     │   ├── RolledBack                   for hooks: a transaction was rolled back without an error
     │   └── UnsafeStore                  the store may lose acknowledged writes
     ├── Misuse                           an operation that a value does not have (a TypeError)
-    ├── Unchangeable                     an assignment to a record (an AttributeError)
+    ├── Unchangeable                     an assignment to a record, a query or a changeset (an AttributeError)
     ├── UnknownName                      a name that a resource, a record or a changeset does not have (an AttributeError)
     ├── NotInTransaction                 a task or thread inherited a transaction that is not its own (a RuntimeError)
     └── MixedCallMode                    a sync call that would have to wait (a RuntimeError)
@@ -352,7 +352,9 @@ class Misuse(ResourcekitError, TypeError):
 
 
 class Unchangeable(ResourcekitError, AttributeError):
-    """An assignment to a record, which does not change. The text names the update actions."""
+    """An assignment to an object that does not change. For a record, the text names the update actions; for a query, a changeset,
+    the context of a call or the state of a transformer, what returns another one.
+    """
 
 
 class UnknownArgument(InvalidArgument, KeyError):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, ClassVar, NoReturn, TypeVar
 
-from resourcekit.errors import UnknownName, did_you_mean
+from resourcekit.errors import Unchangeable, UnknownName, did_you_mean
 
-__all__ = ["KnownNames", "shown"]
+__all__ = ["KnownNames", "shown", "unchangeable"]
+
+C = TypeVar("C", bound=type)
 
 _LONGEST = 60
 """Code points of a value that an error shows at most."""
@@ -35,6 +37,19 @@ class KnownNames:
             known = {each for each in (*dir(type(self)), *getattr(self, "__dict__", ())) if not each.startswith("_")}
             what = f"{type(self).__name__.lstrip('_')} has no {name!r}"
             raise UnknownName(f"{what}. {self.__instead__.get(name) or did_you_mean(name, known)}", name=name, obj=self)
+
+
+def unchangeable(what: str, way: str) -> Callable[[C], C]:
+    """Decorate a frozen class of attrs: an assignment raises Unchangeable, an AttributeError, with what to do in its place."""
+
+    def refuse(self: object, name: str, *_value: object) -> NoReturn:
+        raise Unchangeable(f"{what} does not change, so {name!r} cannot be set; {way}", name=name, obj=self)
+
+    def wrap(owner: C) -> C:
+        owner.__setattr__ = owner.__delattr__ = refuse  # type: ignore[method-assign,assignment]  # as attrs.frozen does
+        return owner
+
+    return wrap
 
 
 def shown(value: object) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from resourcekit.actions.calculations import check_arguments, computed_of, expression_of
-from resourcekit.actions.loaded import Loaded, keep_loaded, loaded_of
+from resourcekit.actions.loaded import Loaded, check_extra, keep_loaded, loaded_of
 from resourcekit.actions.relating import Shown, is_plain, resolved_expression
 from resourcekit.actions.runtime import Runtime, runtime_of
 from resourcekit.actions.selects import plan_of
@@ -176,8 +176,8 @@ def _part(destination: Runtime, many: ManyOf) -> Any:
 
 def _check_name(runtime: Runtime, each: Computed) -> None:
     info = runtime.info
-    if each.is_extra and (each.name in info.attributes or each.name in info.relationships or each.name in info.calculations):
-        raise InvalidArgument(FieldFinding(each.name, "is a name of the resource; load it under another one"), resource=info.name)
+    if each.is_extra:
+        check_extra(info, each.name)
     if not each.is_extra and each.name not in info.calculations:
         hint = did_you_mean(each.name, info.calculations)
         raise InvalidArgument(FieldFinding(each.name, f"is no calculation of {info.name}. {hint}".rstrip()), resource=info.name)

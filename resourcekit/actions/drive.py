@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
-from typing import Any, Generic, ParamSpec, TypeVar
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, TypeVar
 
 from resourcekit.call_context import CallMode, apart, call_mode, drive, in_call_mode
-from resourcekit.errors import WrongCall
+from resourcekit.errors import Misuse, WrongCall
+from resourcekit.expressions.calls import shown_parameters
 from resourcekit.known_names import KnownNames
 
-__all__ = ["SyncAndAsync", "drive", "drive_apart", "drive_iterator", "in_call_mode", "off_loop", "shown_parameters"]
+__all__ = ["SyncAndAsync", "drive", "drive_apart", "drive_iterator", "in_call_mode", "off_loop"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-
-def shown_parameters(function: Callable[..., Any], without: Iterable[str] = ()) -> str:
-    """Return the names of the parameters of a function, for the error of a wrong call."""
-    return f"its parameters are: {', '.join(name for name in inspect.signature(function).parameters if name not in without)}"
 
 
 async def drive_apart(work: Coroutine[Any, Any, T]) -> T:
@@ -83,3 +78,9 @@ class SyncAndAsync(KnownNames, Generic[P, T]):
             if not WrongCall.is_cause_of(error):
                 raise
             raise WrongCall.of("the call", error, shown_parameters(self._function)) from None
+
+    if not TYPE_CHECKING:  # type checkers refuse this anyway
+
+        def __await__(self) -> NoReturn:
+            """Raise Misuse: the function was not called."""
+            raise Misuse("call the async form, then await it: await query(Ticket).all.aio()")

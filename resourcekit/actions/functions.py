@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol
 
 import attrs
 
-from resourcekit.actions.drive import shown_parameters
 from resourcekit.call_context import Deadline, context, drive, in_call_mode, is_async_function
 from resourcekit.dsl.diagnostics import Origin
 from resourcekit.errors import DeclarationError, WrongCall
-from resourcekit.expressions.calls import checked_call
+from resourcekit.expressions.calls import checked_call, shown_parameters
 from resourcekit.known_names import KnownNames
 
 __all__ = [

@@ -20,6 +20,7 @@ from resourcekit.declarations.grouped_query import GroupedQuery, GroupPageCall, 
 from resourcekit.declarations.value_type import ValueType
 from resourcekit.errors import FieldFinding, InvalidArgument, did_you_mean
 from resourcekit.expressions.aggregates import Figure, rank
+from resourcekit.expressions.calls import checked_methods
 from resourcekit.expressions.context_values import with_facts
 from resourcekit.expressions.evaluation import compile_expression
 from resourcekit.expressions.nodes import And, Expression, Field, Not, Operand, Or, Sort
@@ -36,6 +37,7 @@ Run = Callable[[Callable[[Runtime, Query[Any]], Coroutine[Any, Any, Any]]], Coro
 """Runs a function with the prepared query, in its context."""
 
 
+@checked_methods()
 @attrs.frozen(eq=False)
 class ResourceGroups(KnownNames, Groups):
     """The groups of a query, by the values of some attributes."""
@@ -75,6 +77,7 @@ class ResourceGroups(KnownNames, Groups):
         return _Grouped(self, dict(figures))
 
 
+@checked_methods()
 @attrs.frozen(eq=False)
 class _Grouped(KnownNames, GroupedQuery):
     """Groups with figures. Conditions, order and limit apply to the groups."""

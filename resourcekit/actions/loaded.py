@@ -7,7 +7,10 @@ from typing import Any
 
 import attrs
 
-__all__ = ["Loaded", "copied", "keep_loaded", "loaded_of"]
+from resourcekit.errors import FieldFinding, InvalidArgument
+from resourcekit.resource_info import ResourceInfo
+
+__all__ = ["Loaded", "check_extra", "copied", "keep_loaded", "loaded_of"]
 
 _NOTHING: Mapping[str, Any] = {}
 
@@ -27,6 +30,26 @@ def loaded_of(record: Any) -> Loaded | None:
     except AttributeError:
         return None
     return found
+
+
+def check_extra(info: ResourceInfo, name: str) -> None:
+    """Raise InvalidArgument for a name under which ``record.extra`` cannot hold what a query loads."""
+    if name in info.attributes or name in info.relationships or name in info.calculations:
+        raise InvalidArgument(FieldFinding(name, "is a name of the resource; load it under another one"), resource=info.name)
+    kinds = {
+        "an attribute": info.attributes,
+        "a relationship": info.relationships,
+        "a calculation": info.calculations,
+        "an action": info.actions,
+        "a function": info.functions,
+    }
+    kind = next((kind for kind, names in kinds.items() if "extra" in names), None)
+    if kind is not None and name.isidentifier():  # the columns of a page's order have other names
+        what = (
+            f"cannot be read, because {info.name} has {kind} 'extra', which hides record.extra; rename it, with column='extra' "
+            "for an attribute, or load relationships and calculations of the resource without a name"
+        )
+        raise InvalidArgument(FieldFinding(name, what), resource=info.name)
 
 
 def keep_loaded(record: Any, loaded: Loaded) -> None:

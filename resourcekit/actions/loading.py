@@ -15,7 +15,7 @@ import attrs
 from resourcekit.actions.computing import Computing, with_computed
 from resourcekit.actions.joins import Join, join_of
 from resourcekit.actions.known_reads import Read, planned
-from resourcekit.actions.loaded import Loaded, copied, keep_loaded, loaded_of
+from resourcekit.actions.loaded import Loaded, check_extra, copied, keep_loaded, loaded_of
 from resourcekit.actions.relating import Shown, is_plain, resolved
 from resourcekit.actions.runtime import Runtime, runtime_of
 from resourcekit.actions.selects import own_fields, select_plan, with_key
@@ -44,13 +44,8 @@ def check_loads(runtime: Runtime, loads: Sequence[Load]) -> None:
     for load in loads:
         relation = load.relation
         join = join_of(runtime, relation.name, relation.owner)
-        if load.name and (load.name in info.attributes or load.name in info.relationships):
-            raise InvalidArgument(
-                FieldFinding(load.name, "is a name of the resource; load it under another one"), resource=info.name
-            )
-        if load.name and "extra" in info.attributes:
-            what = f"cannot be read, because {info.name} has an attribute 'extra'; load {relation.name} without a name"
-            raise InvalidArgument(FieldFinding(load.name, what), resource=info.name)
+        if load.name:
+            check_extra(info, load.name)
         if join.entity.limit is not None and (relation.asked.condition is not None or relation.asked.order):
             what = f"{relation.name} is limited by its declaration; filter and sort a relationship without limit"
             raise InvalidArgument(FieldFinding(relation.name, what), resource=info.name)

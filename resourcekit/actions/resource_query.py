@@ -21,10 +21,10 @@ from resourcekit.call_context import Context, ambient_context, context, current_
 from resourcekit.declarations.grouped_query import Groups
 from resourcekit.declarations.runnable_query import AverageCall, FigureCall, PageCall, RunnableQuery
 from resourcekit.errors import InvalidArgument, Misuse
-from resourcekit.expressions.calls import checked_call
+from resourcekit.expressions.calls import checked_call, checked_methods
 from resourcekit.expressions.nodes import Operand
-from resourcekit.expressions.query import Query
-from resourcekit.known_names import KnownNames
+from resourcekit.expressions.query import FIXED, Query
+from resourcekit.known_names import KnownNames, unchangeable
 from resourcekit.results import Page
 
 __all__ = ["ResourceQuery", "Stream", "found_by"]
@@ -56,6 +56,8 @@ class Stream(KnownNames, Generic[R]):
         __iter__ = __aiter__ = _refused
 
 
+@checked_methods(without=("prepared",))
+@unchangeable("a query", FIXED)
 @attrs.frozen(eq=False)
 class ResourceQuery(RunnableQuery[R]):
     """A query of a resource. ``all``, ``first``, ``one``, ``count``, ``exists``, ``stream`` and ``page`` run it, sync or async.
@@ -196,7 +198,7 @@ class ResourceQuery(RunnableQuery[R]):
                 "a query is no list, and has no truth value; run it: .all(), .first(), .exists(), .count(), .limit(5).all()"
             )
 
-        __bool__ = __len__ = __iter__ = __getitem__ = _refused
+        __bool__ = __len__ = __iter__ = __getitem__ = __contains__ = _refused
 
         def __aiter__(self) -> NoReturn:
             raise Misuse("a query is no stream; run it: async for record in query.stream.aio(), await query.all.aio()")

@@ -15,6 +15,7 @@ from resourcekit.declarations.relationships import Relationship
 from resourcekit.dsl.entity import Entity
 from resourcekit.dsl.state import State as KitState
 from resourcekit.errors import MissingMethod
+from resourcekit.known_names import unchangeable
 
 __all__ = [
     "Facts",
@@ -67,6 +68,7 @@ class Facts:
         return tuple(name for name, attribute in self.attributes.items() if attribute.primary_key)
 
 
+@unchangeable("the state of a transformer", "its methods return another one: return state.add(...)")
 @attrs.frozen(kw_only=True, eq=False, slots=False)
 class State(KitState, Facts):
     """A resource while transformers change it; ``state.attributes`` and the like have the same meaning as on ResourceInfo."""

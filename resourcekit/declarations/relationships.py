@@ -27,6 +27,7 @@ from resourcekit.dsl.diagnostics import Origin
 from resourcekit.dsl.entity import Entity, Word
 from resourcekit.dsl.scope import Scope
 from resourcekit.errors import DeclarationError, InvalidArgument, Misuse, NotLoaded, UnreadableValue
+from resourcekit.expressions.calls import checked_methods
 from resourcekit.expressions.nodes import Expression, Operand, Sort, all_of, as_condition, as_expression
 from resourcekit.expressions.query import Loadable, Query, as_sort
 from resourcekit.expressions.related import Kind as Figure
@@ -136,6 +137,7 @@ def _owner(relation: _Relation[Any]) -> str:
     return str(getattr(relation.owner, "__name__", ""))
 
 
+@checked_methods(without=("asking", "behind", "named"))
 class _Relation(KnownNames, Word, Loadable, Generic[R]):
     """A relationship on the class: what ``load`` takes."""
 

@@ -351,10 +351,10 @@ def _blaming(called: str, owner: type[Extension]) -> Generator[None]:
 
 
 def _line_of(error: BaseException) -> Origin | None:
-    """Return the innermost line of an error that is not in this module."""
+    """Return the innermost line of an error that is not in the framework itself."""
     place = None
     for frame, line in traceback.walk_tb(error.__traceback__):
-        if frame.f_globals.get("__name__") != __name__:
+        if str(frame.f_globals.get("__name__")).partition(".")[0] != __name__.partition(".")[0]:
             place = Origin(frame.f_code.co_filename, line)
     return place
 

@@ -39,6 +39,7 @@ class Figure:
     owner: Any = attrs.field(default=None, eq=False, repr=False)
 
 
+@checked_call("count", "write count() for the number of records")
 def count() -> Figure:
     """The number of records of a group: ``query(Order).group_by(Order.state).values(n=count())``."""
     return Figure("count")

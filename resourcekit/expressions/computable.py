@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, TypeVar, get_
 
 from resourcekit.errors import FieldFinding, InvalidArgument, Misuse
 from resourcekit.expressions import decimals
+from resourcekit.expressions.calls import checked_methods
 from resourcekit.known_names import KnownNames
 
 __all__ = ["FUNCTIONS", "MOST_PLACES", "WHOLE", "Computable"]
@@ -47,6 +48,7 @@ _INSTEAD = {
 """Names of other query languages, and of texts in Python."""
 
 
+@checked_methods(without=("abs", "call"))
 class Computable(KnownNames, Generic[E_co]):
     """Base of operands with methods that compute a value; each builds an expression, of the type E_co."""
 
@@ -169,6 +171,12 @@ class Computable(KnownNames, Generic[E_co]):
         def __contains__(self, part: object) -> NoReturn:
             """Raise Misuse: the value is known only in the store."""
             raise Misuse("an expression holds no values; write text.contains(part), items.contains(item), or run a query")
+
+        def __int__(self) -> NoReturn:
+            """Raise Misuse: the value is known only in the store."""
+            raise Misuse("an expression is no number in Python; read the attribute of a record, or use the expression in a query")
+
+        __float__ = __int__
 
         def __len__(self) -> NoReturn:
             """Raise Misuse: the length is known only in the store."""

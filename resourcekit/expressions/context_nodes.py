@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 
 from resourcekit.errors import FieldFinding, InvalidArgument
+from resourcekit.expressions.calls import checked_call
 from resourcekit.expressions.nodes import Expression, Value
 
 __all__ = ["Actor", "ContextValue", "Missing", "Slot", "Tenant", "actor", "tenant"]
@@ -54,6 +55,7 @@ class Missing(Value):
     __slots__ = ()
 
 
+@checked_call("actor", "write actor('id')")
 def actor(*path: str) -> Expression:
     """The actor of the call, or a value of it: ``Ticket.owner_id == actor("id")``, ``actor("team", "id")``.
 
@@ -70,6 +72,7 @@ def actor(*path: str) -> Expression:
     return Actor(path)
 
 
+@checked_call("tenant", "write tenant(), and set the tenant with context(tenant=...)")
 def tenant() -> Expression:
     """The tenant of the call, which ``with context(tenant=...)`` sets: ``Ticket.org_id == tenant()``.
 

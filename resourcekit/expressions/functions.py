@@ -25,6 +25,7 @@ from resourcekit.expressions.nodes import (
 __all__ = ["arg", "case", "coalesce", "concat", "existing", "greatest", "incoming", "least", "now", "today"]
 
 
+@checked_call("now", "write now()")
 def now() -> Expression:
     """The moment at which the query or the write runs, not the moment of this call."""
     return Now()
@@ -42,16 +43,19 @@ def incoming(name: str) -> Expression:
     return Incoming(_name("incoming", name))
 
 
+@checked_call("coalesce", "it takes values, without names")
 def coalesce(*parts: object) -> Expression:
     """The first of the values that is not ``None``."""
     return Coalesce(_several("coalesce", parts))
 
 
+@checked_call("greatest", "it takes values, without names")
 def greatest(*parts: object) -> Expression:
     """The largest of the values that are not ``None``."""
     return Greatest(_several("greatest", parts))
 
 
+@checked_call("least", "it takes values, without names")
 def least(*parts: object) -> Expression:
     """The smallest of the values that are not ``None``."""
     return Least(_several("least", parts))
@@ -69,6 +73,7 @@ def _several(called: str, parts: tuple[object, ...]) -> tuple[Expression, ...]:
     return tuple(as_expression(part) for part in parts)
 
 
+@checked_call("concat", "it takes values, without names")
 def concat(*parts: object) -> Expression:
     """The texts one after the other; ``None`` counts as an empty text, unlike in ``+``."""
     _several("concat", parts)
@@ -86,6 +91,7 @@ def case(when: Operand, then: object, otherwise: object) -> Expression:
     return Case(as_condition(when), as_expression(then), as_expression(otherwise))
 
 
+@checked_call("arg", "write arg('reason')")
 def arg(name: str) -> Expression:
     """The value of an argument of the action, in an expression that is declared before the action runs."""
     return Argument(name)

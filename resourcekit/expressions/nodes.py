@@ -13,7 +13,7 @@ from typing import Any, Literal, NoReturn
 import attrs
 
 from resourcekit.errors import FieldFinding, InvalidArgument, Misuse
-from resourcekit.expressions.calls import checked_call
+from resourcekit.expressions.calls import checked_call, checked_methods
 from resourcekit.expressions.computable import Computable
 from resourcekit.known_names import shown
 
@@ -53,6 +53,7 @@ Comparison = Literal["==", "!=", "<", "<=", ">", ">="]
 Nulls = Literal["first", "last"]
 
 
+@checked_methods(without=("as_node", "call"))
 class Operand(Computable["Expression"]):
     """Base of all parts of expressions: implements Python's operators."""
 

@@ -8,13 +8,16 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 import attrs
 
 from resourcekit.errors import FieldFinding, InvalidArgument, MissingMethod
-from resourcekit.expressions.calls import checked_call
+from resourcekit.expressions.calls import checked_call, checked_methods
 from resourcekit.expressions.nodes import Calculated, Expression, Field, Operand, Sort, all_of, as_condition, as_expression
-from resourcekit.known_names import KnownNames, shown
+from resourcekit.known_names import KnownNames, shown, unchangeable
 
-__all__ = ["Computed", "Load", "Loadable", "Query", "as_sort"]
+__all__ = ["FIXED", "Computed", "Load", "Loadable", "Query", "as_sort"]
 
 R = TypeVar("R")
+
+FIXED = "its methods return another query: found = found.limit(5)"
+"""What to do in place of an assignment to a query."""
 
 
 class Loadable:
@@ -66,6 +69,8 @@ _INSTEAD = {
 """Names of other query languages."""
 
 
+@checked_methods(without=("with_computed", "with_loads"))
+@unchangeable("a query", FIXED)
 @attrs.frozen(eq=False)
 class Query(KnownNames, Generic[R]):
     """A condition, an order and a limit for records. Every method returns a new query.

@@ -13,8 +13,9 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, ClassVar, Final, Literal
 
+from resourcekit.extending import KnownNames
 from resourcekit_tokens.errors import InvalidToken, WrongPurpose
 
 __all__ = [
@@ -132,7 +133,7 @@ def _rules(
 USUAL_RULES: Final = ClaimRules()
 
 
-class Claims(Mapping[str, object]):
+class Claims(KnownNames, Mapping[str, object]):
     """The claims of one token as a read-only mapping (JSON values), with properties for the known ones.
 
     The constructor takes a decoded payload and raises InvalidToken for a malformed one: `jti` (required, not
@@ -143,9 +144,23 @@ class Claims(Mapping[str, object]):
 
     __slots__ = ("_expires_at", "_is_ours", "_issued_at", "_issuer", "_jti", "_not_before", "_payload", "_rules")
 
-    _expires_at: datetime | None
-    _issued_at: datetime | None
-    _not_before: datetime | None
+    __instead__: ClassVar[Mapping[str, str]] = {
+        "aud": 'Write claims["aud"].',
+        "exp": "Write expires_at.",
+        "expires": "Write expires_at.",
+        "fam": "Write family.",
+        "iat": "Write issued_at.",
+        "id": "Write jti.",
+        "iss": 'Write claims["iss"].',
+        "nbf": "Write not_before.",
+        "sub": "Write subject.",
+        "user_id": "Write subject.",
+    }
+
+    # False: not read yet.
+    _expires_at: datetime | Literal[False] | None
+    _issued_at: datetime | Literal[False] | None
+    _not_before: datetime | Literal[False] | None
 
     def __init__(
         self,
@@ -165,6 +180,7 @@ class Claims(Mapping[str, object]):
             _check(payload, rules, jti)
         jti = jti if jti is not None or issuer is None else scoped_text(issuer, str(payload[rules.jti_claim]))
         self._payload, self._rules, self._is_ours, self._jti, self._issuer = payload, rules, is_ours, jti, issuer
+        self._expires_at = self._issued_at = self._not_before = False
 
     @property
     def jti(self) -> str:
@@ -234,29 +250,23 @@ class Claims(Mapping[str, object]):
     @property
     def issued_at(self) -> datetime | None:
         """`iat` in UTC, to the nearest microsecond; ``None`` if the token has no such claim."""
-        try:
-            return self._issued_at
-        except AttributeError:  # read once
+        if self._issued_at is False:
             self._issued_at = _moment(self._payload.get("iat"), up=False)
-            return self._issued_at
+        return self._issued_at
 
     @property
     def not_before(self) -> datetime | None:
         """`nbf` in UTC, rounded up to the microsecond; ``None`` if the token has no such claim."""
-        try:
-            return self._not_before
-        except AttributeError:  # read once
+        if self._not_before is False:
             self._not_before = _moment(self._payload.get("nbf"), up=True)
-            return self._not_before
+        return self._not_before
 
     @property
     def expires_at(self) -> datetime | None:
         """`exp` in UTC, rounded up to the microsecond, at most the end of year 9999; ``None``: it never expires."""
-        try:
-            return self._expires_at
-        except AttributeError:  # read once
+        if self._expires_at is False:
             self._expires_at = _moment(self._payload.get("exp"), up=True)
-            return self._expires_at
+        return self._expires_at
 
     def __getitem__(self, claim: str) -> object:
         """The claim's value as JSON has it; KeyError where the token has no such claim."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 from unittest import mock
 
+import attrs
 import pytest
 
 from resourcekit import (
@@ -36,8 +38,8 @@ from resourcekit.errors import (
     UnknownArgument,
     UnknownName,
 )
-from resourcekit.extending import Attribute, Extension, Service, Upsert
-from resourcekit_tokens import JWT, SigningKey, TokenResource
+from resourcekit.extending import Attribute, Extension, Service, Transformer, Upsert
+from resourcekit_tokens import JWT, Claims, SigningKey, TokenResource
 
 
 class Note(Resource, domain=Domain("wrong calls"), data_layer=Memory()):
@@ -51,6 +53,41 @@ class Note(Resource, domain=Domain("wrong calls"), data_layer=Memory()):
 
 class Token(Resource, domain=Domain("wrong token calls"), data_layer=Memory(), extensions=[TokenResource]):
     """A token resource to call wrongly."""
+
+
+def test_an_error_in_a_transformer_names_its_line_and_not_one_of_the_framework():
+    """An assignment to a state is raised inside the framework; the error names the line of the assignment."""
+
+    class Assigning(Transformer):
+        def transform(self, state: Any, options: Any) -> Any:
+            state.options = {}
+
+    @attrs.frozen(kw_only=True)
+    class Wrong(Extension):
+        transformers = (Assigning,)
+
+    with pytest.raises(DeclarationError) as caught:
+
+        class Made(Resource, data_layer=Memory(), extensions=[Wrong]):
+            id: Attr[int] = attribute(primary_key=True)
+
+    line = Assigning.transform.__code__.co_firstlineno + 1
+    assert "raised Unchangeable: the state of a transformer does not change, so 'options' cannot be set" in str(caught.value)
+    assert f"/test_wrong_calls.py:{line} " in str(caught.value)
+
+
+@pytest.mark.parametrize("path", [lambda found: found.nothing, lambda found: found.sub])
+def test_a_claim_that_claims_do_not_name_is_an_attribute_error_with_the_right_name(path):
+    """``hasattr`` and ``getattr`` with a default work as on other objects; times are read once, after a copy too."""
+    claims = Claims({"jti": "j", "sub": "ann", "exp": 2_000_000_000})
+
+    with pytest.raises(UnknownName, match=r"Claims has no '(sub'. Write subject|nothing'. Known: )"):
+        path(claims)
+
+    again = pickle.loads(pickle.dumps(claims))
+    assert (again.subject, again.expires_at, again.issued_at) == ("ann", claims.expires_at, claims.issued_at)
+    assert not hasattr(claims, "sub")
+    assert getattr(claims, "sub", None) is None
 
 
 def in_transaction(register: Callable[[Any], object]) -> None:
