@@ -13,6 +13,7 @@ from resourcekit.actions.loading import attach, check_loads, compute
 from resourcekit.actions.read import fetch_one, primary_read, shown_query
 from resourcekit.actions.resource_query import ResourceQuery
 from resourcekit.actions.runtime import Runtime, runtime_of
+from resourcekit.actions.single_loads import NOT_SINGLE, load_single
 from resourcekit.call_context import ambient_context, drive, in_call_mode
 from resourcekit.data_layers.base import Transaction
 from resourcekit.dsl.option import MISSING
@@ -121,6 +122,10 @@ def _is_record(value: object) -> bool:
 
 
 async def _load(given: Any, relations: Sequence[Loadable | Operand], named: Mapping[str, Loadable | Operand]) -> Any:
+    if len(relations) == 1 and not named and _is_record(given) and isinstance(relations[0], Loadable):
+        ambient_context().require_time()
+        if (found := await load_single(given, relations[0])) is not NOT_SINGLE:
+            return found
     asked = Query[Any]().load(*relations, **named)
     records = [given] if _is_record(given) else given
     if not isinstance(records, (list, tuple)) or not all(map(_is_record, records)):

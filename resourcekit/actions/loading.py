@@ -25,10 +25,10 @@ from resourcekit.call_context import CallMode, call_mode
 from resourcekit.data_layers.base import Capability, Row
 from resourcekit.errors import FieldFinding, InvalidArgument, NotFound, WrongResult
 from resourcekit.expressions.nodes import Compare, Expression, Field, In, Param, Value, all_of, any_of
-from resourcekit.expressions.query import Computed, Load, Query
+from resourcekit.expressions.query import Computed, Load, Loadable, Query
 from resourcekit.expressions.shape import Shaper
 
-__all__ = ["KEYS", "MOST_KEYS", "Shown", "among", "attach", "check_loads", "compute", "padded"]
+__all__ = ["KEYS", "MOST_KEYS", "Shown", "among", "attach", "check_loads", "compute", "padded", "related_read", "the_one"]
 
 Key = tuple[Any, ...]
 
@@ -120,6 +120,11 @@ async def _read_columns(runtime: Runtime, records: Sequence[Any], computing: Com
         computing.take(record, found[key])
 
 
+async def related_read(runtime: Runtime, relation: Loadable, shown: Shown) -> Read:
+    """Return the read of the related records of any keys, which the parameter KEYS holds; for a relationship with one key."""
+    return await _Loading(runtime, Load(relation), shown).read_of_all()
+
+
 class _Loading:
     """One relationship that is loaded for records."""
 
@@ -145,13 +150,12 @@ class _Loading:
         return [self._one(groups.get(key)) for key in keys]
 
     def _one(self, found: Sequence[Any] | None) -> Any:
-        if found:
-            return found[0]
-        if self.join.entity.allow_none or self.asked.condition is not None:
-            return None
-        name = self.destination.info.name
-        what = f"the {name} of a record does not exist, or the primary read of {name} does not show it"
-        raise NotFound(FieldFinding(self.join.entity.name, what), resource=self.runtime.info.name)
+        return None if not found and self.asked.condition is not None else the_one(self.join, self.runtime, found)
+
+    async def read_of_all(self) -> Read:
+        """Return the read of the related records of any keys, which the parameter KEYS holds."""
+        fields = self.join.other
+        return await self._read(self.destination, (await self._query()).filter(among(fields, ())), fields, ())
 
     async def _query(self) -> Query[Any]:
         """Return the query of related records: what the primary read shows, what the relationship and the caller ask for."""
@@ -235,6 +239,22 @@ class _Loading:
         """Return the records whose fields have one of the wanted values; limit and offset count for each of these."""
         is_cut = query.row_limit is not None or query.row_offset > 0
         each = fields if is_cut and Capability.DISTINCT in runtime.store.capabilities else ()
+        found: list[Any] = []
+        computing: Computing | None = None
+        for first in range(0, len(wanted), MOST_KEYS):
+            part = wanted[first : first + MOST_KEYS]
+            read = await self._read(runtime, query.filter(among(fields, part)), fields, each)
+            computing = read.context
+            assert computing is not None
+            found += computing.records(await runtime.store.select(read.plan, {**read.params, KEYS: padded(part)}))
+        if is_cut and not each:
+            found = [record for group in _grouped(found, fields).values() for record in _cut(group, query)]
+        if computing is not None:
+            await computing.finish(found)
+        return found
+
+    async def _read(self, runtime: Runtime, asked: Query[Any], fields: tuple[str, ...], each: tuple[str, ...]) -> Read:
+        """Return the read of a query of the records whose fields have the values of its condition."""
 
         async def make(query: Query[Any], shown: Shown, shaper: Shaper) -> Read:
             query, computing = await with_computed(runtime, await resolved(runtime, query, shown), shown, attach)
@@ -246,23 +266,9 @@ class _Loading:
             )
             return Read(plan, params, computing)
 
-        found: list[Any] = []
-        computing: Computing | None = None
-        for first in range(0, len(wanted), MOST_KEYS):
-            part = wanted[first : first + MOST_KEYS]
-            asked = query.filter(among(fields, part))
-            if len(fields) == 1:
-                read = await planned(runtime, asked, ("load", fields, each), self.shown, make)
-            else:
-                read = await make(asked, self.shown, Shaper())
-            computing = read.context
-            assert computing is not None
-            found += computing.records(await runtime.store.select(read.plan, {**read.params, KEYS: padded(part)}))
-        if is_cut and not each:
-            found = [record for group in _grouped(found, fields).values() for record in _cut(group, query)]
-        if computing is not None:
-            await computing.finish(found)
-        return found
+        if len(fields) == 1:
+            return await planned(runtime, asked, ("load", fields, each), self.shown, make)
+        return await make(asked, self.shown, Shaper())
 
     async def _computed(self, records: Sequence[Any], function: Callable[..., Any]) -> list[Any]:
         """Return what a function of the user returns for each record."""
@@ -288,6 +294,17 @@ class _Loading:
         entity = self.join.entity
         place: Any = {"resource": self.runtime.info.name, "origin": entity.origin, "path": (entity.section, entity.name)}
         return WrongResult("RK056", f"the load function {what}", hint="Return {record.id: ..., ...}.", **place)
+
+
+def the_one(join: Join, runtime: Runtime, found: Sequence[Any] | None) -> Any:
+    """Return the record of a to-one relationship, or ``None``. Raise NotFound if the relationship needs one and none was found."""
+    if found:
+        return found[0]
+    if join.entity.allow_none:
+        return None
+    name = join.destination.__info__.name
+    what = f"the {name} of a record does not exist, or the primary read of {name} does not show it"
+    raise NotFound(FieldFinding(join.entity.name, what), resource=runtime.info.name)
 
 
 _UNREADABLE: Any = object()

@@ -9,9 +9,11 @@ import pytest
 from test_loads import ids, library_on
 
 from resourcekit import load, query, transaction
+from resourcekit.actions import single_loads
 from resourcekit.data_layers import SQL
 from resourcekit.data_layers.sql.execution.connection import Connection
 from resourcekit.data_layers.sql.store import SQLStore
+from resourcekit.errors import InvalidArgument, NotFound, NotLoaded
 
 
 @pytest.fixture
@@ -75,3 +77,39 @@ def test_relationships_of_a_level_are_loaded_at_the_same_time(tmp_path, monkeypa
 
     assert (2, 1) == (before, max(most))
     assert [[2, 1], [1], [], [], []] == [ids(book.tags) for book in found] == [ids(book.tags) for book in again]
+
+
+def test_a_load_of_one_record_is_prepared_once(tmp_path, monkeypatch):
+    """A relationship as it is declared is read by one known plan; the records are those of a load of a list."""
+    library = library_on(lambda: SQL(f"sqlite:///{tmp_path}/library.db"))
+    Author, Book, BookTag = library.Author, library.Book, library.BookTag  # noqa: N806  # classes
+    prepared, real = [], single_loads.related_read
+
+    async def noted(runtime: Any, relation: Any, shown: Any) -> Any:
+        prepared.append(relation.name)
+        return await real(runtime, relation, shown)
+
+    monkeypatch.setattr(single_loads, "related_read", noted)
+    books, authors = query(Book).sort("id").all(), query(Author).sort("id").all()
+    ways = [
+        *[(each, Book.author) for each in books],
+        *[(each, Book.tags) for each in books],
+        *[(each, getattr(Author, name)) for each in authors for name in ("books", "old", "two", "newest", "namesakes")],
+        *[(each, BookTag.book) for each in query(BookTag).filter(BookTag.book_id != 6).all()],
+        *[(load(each, Book.tags), Book.author) for each in books],
+    ]
+    for record, relation in ways:
+        one, (other,) = load(record, relation), load([record], relation)
+        assert getattr(one, relation.name) == getattr(other, relation.name)
+        assert one.__loaded__ == other.__loaded__
+        assert getattr(record, "__loaded__", None) != one.__loaded__
+    assert ["author"] == prepared  # the primary read of Book depends on the call
+
+    with pytest.raises(NotFound, match="book: the Book of a record does not exist"):
+        load(query(BookTag).filter(BookTag.book_id == 6).one(), BookTag.book)
+    with pytest.raises(NotLoaded, match="author_id"):
+        load(query(Book).select("title").all()[0], Book.author)
+    with pytest.raises(InvalidArgument, match="no relationship of Author"):
+        load(authors[0], Book.author)
+    with pytest.raises(InvalidArgument, match=r"Author.books"):
+        load(books[0], Author.books)
