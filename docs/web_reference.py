@@ -30,7 +30,7 @@ _READ_BY_THE_CORE = (
     "signs",
     "has_sessions",
     "client",
-    "check_surroundings",
+    "check_deployment",
 )
 
 INTRO = (

@@ -274,14 +274,14 @@ def _placed(finding: Finding, resource: str) -> Finding:
 
 _log = logger("doctor")
 _LEVELS = {"error": logging.ERROR, "warning": logging.WARNING, "info": logging.INFO}
-_PATIENCE = timedelta(seconds=2)
+_STARTUP_CHECK_LIMIT = timedelta(seconds=2)
 """For all stores together: a start does not wait for stores that do not answer."""
 
 
 async def run_startup_check(targets: tuple[object, ...]) -> None:
     """Log each finding at its level. Checks that may read a whole table are left out, and errors are not raised."""
     try:
-        with context(Context()), context(deadline=_PATIENCE):
+        with context(Context()), context(deadline=_STARTUP_CHECK_LIMIT):
             found = await examine(*targets, reads_all=False)
     except Exception as error:  # a failed check must not stop the start
         require_no_signal(error)

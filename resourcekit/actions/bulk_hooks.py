@@ -18,7 +18,7 @@ from resourcekit.actions.update import ChangeRunner, Target
 from resourcekit.call_context import Context, Suspended
 from resourcekit.changeset import Changeset
 from resourcekit.data_layers.base import Capability, Row, Select, Store
-from resourcekit.data_layers.callbacks import Waiting, run_waiting
+from resourcekit.data_layers.callbacks import Callback, run_callbacks
 from resourcekit.errors import SerializationFailure
 from resourcekit.expressions.nodes import Field, Sort
 from resourcekit.expressions.query import Query
@@ -68,15 +68,15 @@ async def change_with_hooks(runner: ChangeRunner, query: Query[Any], ready: Chan
     except (Suspended, GeneratorExit):
         raise  # the coroutine is being unwound and cannot await
     except BaseException as error:
-        await run_waiting([_after_end(store, changeset, None, context) for changeset in changesets], error)
+        await run_callbacks([_after_end(store, changeset, None, context) for changeset in changesets], error)
         raise
-    await run_waiting(starmap(partial(_after_end, store, context=context), zip(changesets, after, strict=True)))
+    await run_callbacks(starmap(partial(_after_end, store, context=context), zip(changesets, after, strict=True)))
     return Changed([changeset.record for changeset in changesets], after)
 
 
-def _after_end(store: Store, changeset: Changeset, record: Any, context: Context) -> Waiting:
+def _after_end(store: Store, changeset: Changeset, record: Any, context: Context) -> Callback:
     """Return a function that runs the after_transaction hooks of a changeset. If one raises, the hooks of other records still run."""
-    return Waiting(
+    return Callback(
         lambda error: after_transaction(store, changeset, record if error is None else error, context), needs_commit=False
     )
 

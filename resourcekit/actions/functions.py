@@ -95,7 +95,7 @@ class Bound(KnownNames, Generic[P, T]):
                 return await source.function(resource, *args, **kwargs)
 
         surrounded.__name__ = source.function.__name__
-        return Bound(_Surrounded(surrounded), self._resource)
+        return Bound(_InContext(surrounded), self._resource)
 
     def __repr__(self) -> str:
         """Return ``<function Token.revoke>``."""
@@ -109,7 +109,7 @@ class _Source(Protocol[P, T]):
 
 
 @attrs.define
-class _Surrounded(Generic[P, T]):
+class _InContext(Generic[P, T]):
     """A function that runs in a context of its own."""
 
     function: Body[P, T]

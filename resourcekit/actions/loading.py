@@ -14,8 +14,8 @@ import attrs
 
 from resourcekit.actions.computing import Computing, with_computed
 from resourcekit.actions.joins import Join, join_of
-from resourcekit.actions.known_reads import Read, planned
 from resourcekit.actions.loaded import Loaded, check_extra, copied, keep_loaded, loaded_of
+from resourcekit.actions.plan_cache import Read, cached_read
 from resourcekit.actions.relating import Shown, is_plain, resolved
 from resourcekit.actions.runtime import Runtime, runtime_of
 from resourcekit.actions.selects import own_fields, select_plan, with_key
@@ -267,7 +267,7 @@ class _Loading:
             return Read(plan, params, computing)
 
         if len(fields) == 1:
-            return await planned(runtime, asked, ("load", fields, each), self.shown, make)
+            return await cached_read(runtime, asked, ("load", fields, each), self.shown, make)
         return await make(asked, self.shown, Shaper())
 
     async def _computed(self, records: Sequence[Any], function: Callable[..., Any]) -> list[Any]:

@@ -8,8 +8,8 @@ from typing import Any, Literal
 import attrs
 
 from resourcekit.actions.computing import Computing, with_computed
-from resourcekit.actions.known_reads import Read, planned
 from resourcekit.actions.loading import attach, check_loads
+from resourcekit.actions.plan_cache import Read, cached_read
 from resourcekit.actions.relating import resolved
 from resourcekit.actions.runtime import Inputs, Runtime
 from resourcekit.actions.selects import plan_of, select_plan
@@ -125,7 +125,7 @@ async def fetch_all(runtime: Runtime, query: Query[Any], *, partial: bool = Fals
         return Read(plan, params, computing)
 
     check_loads(runtime, query.loads)
-    read = await planned(runtime, query, partial, shown_query, make)
+    read = await cached_read(runtime, query, partial, shown_query, make)
     computing: Computing = read.context
     records = computing.records(await runtime.store.select(read.plan, read.params))
     if query.loads:

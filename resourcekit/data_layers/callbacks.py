@@ -16,14 +16,14 @@ from resourcekit.errors import InvalidArgument, MixedCallMode, WrongCall
 from resourcekit.telemetry import logger
 
 __all__ = [
-    "Waiting",
-    "run_waiting",
-    "run_waiting_now",
+    "Callback",
+    "run_callbacks",
+    "run_callbacks_sync",
 ]
 
 
 @attrs.frozen
-class Waiting:
+class Callback:
     """A function that waits for the end of a block.
 
     function: called without arguments for ``after_commit``; called with the error that ended the block for ``after_end``.
@@ -36,7 +36,7 @@ class Waiting:
     error: BaseException | None = None
 
     @classmethod
-    def of(cls, called: str, given: Callable[..., object], *, needs_commit: bool) -> Waiting:
+    def of(cls, called: str, given: Callable[..., object], *, needs_commit: bool) -> Callback:
         """Return the entry of a function that a user gave to the method ``called``. Raise InvalidArgument if it is no function."""
         if not callable(given):
             raise InvalidArgument(f"{called} takes a function, not {type(given).__name__}")
@@ -49,11 +49,11 @@ class Waiting:
         return self.function if error is None else None
 
 
-async def run_waiting(waiting: Iterable[Waiting], error: BaseException | None = None) -> None:
+async def run_callbacks(callbacks: Iterable[Callback], error: BaseException | None = None) -> None:
     """Call functions, sync or async, in order. All of them are called, even if one fails.
 
     Args:
-        waiting: The functions.
+        callbacks: The functions.
         error: The error that ended the transaction; ``None`` after a commit. If it is a signal or a cancellation, errors of the
             functions are logged and not raised.
 
@@ -62,7 +62,7 @@ async def run_waiting(waiting: Iterable[Waiting], error: BaseException | None = 
         ExceptionGroup: The errors of several functions.
     """
     failures: list[Exception] = []
-    for function in [due for each in waiting if (due := each.due(error)) is not None]:
+    for function in [due for each in callbacks if (due := each.due(error)) is not None]:
         try:
             result = function()
             if inspect.isawaitable(result):
@@ -85,10 +85,10 @@ async def run_waiting(waiting: Iterable[Waiting], error: BaseException | None = 
     raise failures[0]
 
 
-def run_waiting_now(waiting: Iterable[Waiting], error: BaseException | None = None) -> None:
+def run_callbacks_sync(callbacks: Iterable[Callback], error: BaseException | None = None) -> None:
     """Call functions in this thread, without an event loop. Raise MixedCallMode if one of them has to wait."""
     token = call_mode.set(CallMode.SYNC)
-    running = run_waiting(waiting, error)
+    running = run_callbacks(callbacks, error)
     try:
         running.send(None)
     except StopIteration:

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any
 
 from resourcekit.call_context import CallMode, Deadline, call_deadline, call_mode
-from resourcekit.data_layers.callbacks import Waiting
+from resourcekit.data_layers.callbacks import Callback
 from resourcekit.errors import MixedCallMode, NotInTransaction, RolledBack
 
 __all__ = [
@@ -38,7 +38,7 @@ def rolled_back() -> RolledBack:
     return RolledBack("the transaction was rolled back, and nothing of it was written")
 
 
-_PATIENCE = 5.0
+_DEFAULT_WAIT_S = 5.0
 """Seconds that a call without a deadline waits until it may use the transaction."""
 
 _CURE = (
@@ -50,8 +50,10 @@ _OTHER_TASK = (
     "inside of it (as asyncio.gather, create_task, to_thread, and wait_for on Python 3.11 do). Await the calls one after the "
     f"other in the block itself, with asyncio.timeout() for a time limit. {_CURE}"
 )
-_WRONG_COLOUR = "a transaction is sync or async as a whole: inside an async one call .aio and await it, inside a sync one do not"
-_BURIED = "another block of this transaction was opened in this thread and has not ended; leave it first"
+_WRONG_CALL_MODE = (
+    "a transaction is sync or async as a whole: inside an async one call .aio and await it, inside a sync one do not"
+)
+_INNER_BLOCK_OPEN = "another block of this transaction was opened in this thread and has not ended; leave it first"
 
 
 def _running() -> tuple[int, object]:
@@ -100,7 +102,7 @@ class TransactionScope:
         if not is_owner and (self.is_async or not self._takes(thread, task)):
             raise NotInTransaction(_OTHER_TASK)
         if (call_mode.get() is not CallMode.SYNC) is not self.is_async:
-            raise MixedCallMode(_WRONG_COLOUR)
+            raise MixedCallMode(_WRONG_CALL_MODE)
         return True
 
     def _takes(self, thread: int, task: object) -> bool:
@@ -134,8 +136,8 @@ class TransactionScope:
                         self._user = me
                         return True
                     if self.innermost is not None and self.innermost.thread == me:
-                        raise NotInTransaction(_BURIED)
-                deadline = deadline or call_deadline(self, _PATIENCE)
+                        raise NotInTransaction(_INNER_BLOCK_OPEN)
+                deadline = deadline or call_deadline(self, _DEFAULT_WAIT_S)
                 deadline.require("other threads used the transaction until the deadline")
                 self._condition.wait(deadline.remaining())
 
@@ -191,11 +193,11 @@ class TransactionBlock:
     is_over: the block has ended.
     """
 
-    __slots__ = ("is_doomed", "is_over", "outer", "scope", "thread", "waiting")
+    __slots__ = ("callbacks", "is_doomed", "is_over", "outer", "scope", "thread")
 
     def __init__(self, scope: TransactionScope, outer: TransactionBlock | None) -> None:
         self.scope, self.outer = scope, outer
-        self.waiting: list[Waiting] = []
+        self.callbacks: list[Callback] = []
         self.is_doomed = self.is_over = False
         self.thread = threading.get_ident()
         scope.innermost = self
@@ -205,7 +207,7 @@ class TransactionBlock:
 
         All functions are called, in order. Their errors are raised by the outermost block, whose commit remains valid.
         """
-        self.waiting.append(Waiting.of("after_commit", function, needs_commit=True))
+        self.callbacks.append(Callback.of("after_commit", function, needs_commit=True))
 
     def after_end(self, function: Callable[[BaseException | None], object]) -> None:
         """Call a function with ``None`` after the outermost commit, or with an error after a rollback of this or an outer block.
@@ -213,7 +215,7 @@ class TransactionBlock:
         The error is the cause of the rollback, or OutcomeUnknown if the commit was sent and not answered. The function then runs
         in the transaction around the block that was rolled back, if there is one.
         """
-        self.waiting.append(Waiting.of("after_end", function, needs_commit=False))
+        self.callbacks.append(Callback.of("after_end", function, needs_commit=False))
 
     def doom(self) -> None:
         """Make this block end in a rollback, even if it ends without an error. Nothing is raised then."""

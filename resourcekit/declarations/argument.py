@@ -11,7 +11,7 @@ import attrs
 from resourcekit.call_context import Context
 from resourcekit.declarations.attribute import Constraints
 from resourcekit.declarations.value_type import ANYTHING, UnknownType, ValueType, read_annotation
-from resourcekit.dsl.builder import checked_word
+from resourcekit.dsl.builder import checked_builder
 from resourcekit.dsl.diagnostics import Origin
 from resourcekit.dsl.entity import Entity
 from resourcekit.dsl.option import MISSING
@@ -51,7 +51,7 @@ class Argument(Entity):
         return None if self.default is MISSING else self.default
 
 
-@checked_word("argument")
+@checked_builder("argument")
 def argument(
     name: str,
     annotation: Any,

@@ -10,7 +10,7 @@ import attrs
 
 from resourcekit.declarations.limits import Limits
 from resourcekit.declarations.value_type import ANYTHING, JSON_VALUE, UnknownType, ValueType, read_annotation
-from resourcekit.dsl.builder import checked_word
+from resourcekit.dsl.builder import checked_builder
 from resourcekit.dsl.diagnostics import Origin
 from resourcekit.dsl.entity import Entity, Word
 from resourcekit.dsl.option import MISSING
@@ -315,7 +315,7 @@ def attribute(*, default: T, **given: Unpack[_Given]) -> Attr[T]: ...
 def attribute(*, default_factory: Callable[[], T], **given: Unpack[_Given]) -> Attr[T]: ...
 @overload
 def attribute(**given: Unpack[_Given]) -> Any: ...
-@checked_word("attribute")
+@checked_builder("attribute")
 def attribute(
     *,
     primary_key: bool = False,

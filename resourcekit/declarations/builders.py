@@ -12,7 +12,7 @@ from resourcekit.declarations.callers import CreateWord, DestroyWord, GenericWor
 from resourcekit.declarations.change import Change, ChangeFunction
 from resourcekit.declarations.preparation import Preparation, PreparationFunction
 from resourcekit.declarations.validation import Validation, ValidationFunction
-from resourcekit.dsl.builder import checked_word
+from resourcekit.dsl.builder import checked_builder
 from resourcekit.dsl.diagnostics import Origin
 from resourcekit.dsl.entity import Word
 from resourcekit.dsl.recorder import Unfinished
@@ -54,7 +54,7 @@ def _read_upsert(given: Upsert | str | bool) -> Upsert | None:
     return Upsert() if given else None
 
 
-@checked_word("create")
+@checked_builder("create")
 def create(
     function: Callable[..., Any] | None = None,
     *,
@@ -92,7 +92,7 @@ def create(
     )
 
 
-@checked_word("update")
+@checked_builder("update")
 def update(
     function: Callable[..., Any] | None = None,
     *,
@@ -130,7 +130,7 @@ def update(
     )
 
 
-@checked_word("destroy")
+@checked_builder("destroy")
 def destroy(
     function: Callable[..., Any] | None = None,
     *,
@@ -207,7 +207,7 @@ def read(
     page_limit_max: int | None = ...,
     doc: str = ...,
 ) -> ReadWord[...]: ...
-@checked_word("read")
+@checked_builder("read")
 def read(
     function: Callable[..., Any] | classmethod[Any, Any, Any] | None = None,
     /,
@@ -269,7 +269,7 @@ class _ActionWord:
     def __call__(self, function: classmethod[Any, P, T], /, *, transaction: bool = ..., doc: str = ...) -> GenericWord[P, T]: ...
     @overload
     def __call__(self, *, transaction: bool = ..., doc: str = ...) -> Self: ...
-    @checked_word("action")
+    @checked_builder("action")
     def __call__(self, function: Any = None, *, transaction: bool = False, doc: str = "") -> Any:
         """Declare a generic action by decorating a function.
 

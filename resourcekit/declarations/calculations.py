@@ -10,7 +10,7 @@ import attrs
 
 from resourcekit.declarations.argument import Argument
 from resourcekit.declarations.value_type import UnknownType, ValueType, read_annotation
-from resourcekit.dsl.builder import checked_word
+from resourcekit.dsl.builder import checked_builder
 from resourcekit.dsl.diagnostics import Origin
 from resourcekit.dsl.entity import Entity, Word, shadowed_builder
 from resourcekit.dsl.scope import Scope
@@ -133,7 +133,7 @@ class Calc(Operand, Word, Generic[T]):
         return f"<calculation {getattr(self.owner, '__name__', '?')}.{self.name}>"
 
 
-@checked_word("calculated")
+@checked_builder("calculated")
 def calculated(
     expression: Callable[[], Operand],
     *,
@@ -153,7 +153,7 @@ def calculated(
     return Calc[Any](Calculation(expression=expression, arguments=tuple(arguments), public=public, origin=Origin.here(), doc=doc))
 
 
-@checked_word("calculation")
+@checked_builder("calculation")
 def calculation(
     *, needs: Sequence[str] = (), arguments: Sequence[Argument] = (), public: bool = False
 ) -> Callable[[Callable[..., Sequence[T] | Awaitable[Sequence[T]]]], Calc[T]]:

@@ -11,7 +11,7 @@ import attrs
 from resourcekit.call_context import Context
 from resourcekit.changeset import Changeset
 from resourcekit.clock import utc_now
-from resourcekit.dsl.builder import checked_word
+from resourcekit.dsl.builder import checked_builder
 from resourcekit.errors import MissingMethod
 from resourcekit.expressions.context_nodes import ContextValue
 from resourcekit.expressions.functions import coalesce
@@ -183,25 +183,25 @@ def _depends_on_call(node: Expression) -> bool:
     return isinstance(node, (Argument, ContextValue)) or any(map(_depends_on_call, children(node)))
 
 
-@checked_word("set_attribute")
+@checked_builder("set_attribute")
 def set_attribute(name: str, value: Any) -> Change:
     """Write a value to an attribute: a constant, a function without arguments, ``now()``, or an expression."""
     return _SetAttribute(name, value)
 
 
-@checked_word("set_new_attribute")
+@checked_builder("set_new_attribute")
 def set_new_attribute(name: str, value: Any) -> Change:
     """Write a value to an attribute if the caller gave none."""
     return _SetAttribute(name, value, new=True)
 
 
-@checked_word("increment")
+@checked_builder("increment")
 def increment(name: str, by: Any = 1) -> Change:
     """Add a value or an argument (``arg("by")``) to a number. Concurrent additions are not lost."""
     return _Increment(name, by)
 
 
-@checked_word("touch")
+@checked_builder("touch")
 def touch(*names: str) -> Change:
     """Write the current time to one or more datetime attributes."""
     return _Touch(names)
@@ -227,7 +227,7 @@ class _Touch(Change):
         return dict.fromkeys(self.names, changeset.moment or context.now())
 
 
-@checked_word("optimistic_lock")
+@checked_builder("optimistic_lock")
 def optimistic_lock(name: str = "version") -> Change:
     """Guard a record by a version number: a write over a version that was not read raises StaleRecord."""
     return _OptimisticLock(name)

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import attrs
 
-from resourcekit.dsl.builder import checked_word
+from resourcekit.dsl.builder import checked_builder
 from resourcekit.dsl.diagnostics import Origin
 from resourcekit.dsl.entity import Entity
 from resourcekit.expressions.nodes import Expression
@@ -39,7 +39,7 @@ class Index(Entity):
     where: Expression | None = attrs.field(default=None, repr=False)
 
 
-@checked_word("identity")
+@checked_builder("identity")
 def identity(*fields: str, doc: str = "") -> Identity:
     """Declare that these attributes identify a record; the name comes from the class body.
 
@@ -48,7 +48,7 @@ def identity(*fields: str, doc: str = "") -> Identity:
     return Identity(fields=fields, origin=Origin.here(), doc=doc)
 
 
-@checked_word("index")
+@checked_builder("index")
 def index(*fields: str, where: Expression | None = None, doc: str = "") -> Index:
     """Declare an index over these attributes, in this order; the name comes from the class body.
 

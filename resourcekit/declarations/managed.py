@@ -13,7 +13,7 @@ from resourcekit.declarations.action import Action, CreateAction, UpdateAction
 from resourcekit.declarations.argument import Argument
 from resourcekit.declarations.change import Change
 from resourcekit.declarations.value_type import ANYTHING, Kind, ValueType
-from resourcekit.dsl.builder import checked_word
+from resourcekit.dsl.builder import checked_builder
 from resourcekit.dsl.diagnostics import Origin
 from resourcekit.dsl.option import MISSING, Missing
 from resourcekit.dsl.passes import Transformer
@@ -123,7 +123,7 @@ def _chosen(given: str | None, option: str, otherwise: str) -> Any:
     )
 
 
-@checked_word("manage")
+@checked_builder("manage")
 def manage(
     relationship: str,
     *,
@@ -184,7 +184,7 @@ def manage(
     )
 
 
-@checked_word("relate_actor")
+@checked_builder("relate_actor")
 def relate_actor(relationship: str, *, allow_none: bool = False) -> Change:
     """Set a belongs_to to the actor of the call: ``relate_actor("author")``.
 
@@ -198,7 +198,7 @@ def relate_actor(relationship: str, *, allow_none: bool = False) -> Change:
     return RelateActor(relationship=relationship, allow_none=allow_none, origin=Origin.here())
 
 
-@checked_word("cascade_destroy")
+@checked_builder("cascade_destroy")
 def cascade_destroy(relationship: str, *, action: str | None = None) -> Change:
     """Destroy the related records before the record, by their own action, so that hooks and notifiers learn of each.
 

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from resourcekit.declarations.limits import Limits
 from resourcekit.declarations.value_type import ANYTHING, Kind, OwnType, UnknownType, ValueType, announced, read_annotation
-from resourcekit.dsl.builder import checked_word
+from resourcekit.dsl.builder import checked_builder
 from resourcekit.errors import DeclarationError
 
 __all__ = ["value_type"]
@@ -20,7 +20,7 @@ __all__ = ["value_type"]
 T = TypeVar("T")
 
 
-@checked_word("value_type")
+@checked_builder("value_type")
 def value_type(
     name: str,
     python: Any,

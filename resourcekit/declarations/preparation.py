@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 
 from resourcekit.call_context import Context
-from resourcekit.dsl.builder import checked_word
+from resourcekit.dsl.builder import checked_builder
 from resourcekit.dsl.diagnostics import Origin
 from resourcekit.errors import DeclarationError, MissingMethod
 from resourcekit.expressions.nodes import Operand, Sort
@@ -39,13 +39,13 @@ class Shape(Preparation):
         return self.apply(query)
 
 
-@checked_word("filter")
+@checked_builder("filter")
 def filter(*conditions: Operand) -> Preparation:  # noqa: A001  # the field's word
     """Keep only records that meet all conditions."""
     return Shape(lambda query: query.filter(*conditions))
 
 
-@checked_word("sort")
+@checked_builder("sort")
 def sort(*keys: Sort | Operand | str) -> Preparation:
     """Order the records, unless the caller orders them. An attribute's name sorts ascending, ``"-name"`` descending."""
     order = tuple(map(as_sort, keys))
@@ -55,7 +55,7 @@ def sort(*keys: Sort | Operand | str) -> Preparation:
     return Shape(lambda query: query if query.order else query.sort(*order))
 
 
-@checked_word("limit")
+@checked_builder("limit")
 def limit(rows: int) -> Preparation:
     """Return at most this many records."""
     return Shape(lambda query: query.limit(rows))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Literal, overload
 
 from resourcekit.declarations.relationships import Many, OnDelete, One, Relationship
-from resourcekit.dsl.builder import checked_word
+from resourcekit.dsl.builder import checked_builder
 from resourcekit.dsl.diagnostics import Origin
 from resourcekit.expressions.nodes import Expression
 
@@ -43,7 +43,7 @@ def belongs_to(
     doc: str = ...,
     init: Literal[False] = False,
 ) -> Any: ...
-@checked_word("belongs_to")
+@checked_builder("belongs_to")
 def belongs_to(
     key: str | tuple[str, ...],
     *,
@@ -101,7 +101,7 @@ def has_one(
     doc: str = ...,
     init: Literal[False] = False,
 ) -> Any: ...
-@checked_word("has_one")
+@checked_builder("has_one")
 def has_one(
     key: str | tuple[str, ...],
     *,
@@ -150,7 +150,7 @@ def has_many(
     doc: str = ...,
     init: Literal[False] = False,
 ) -> Any: ...
-@checked_word("has_many")
+@checked_builder("has_many")
 def has_many(
     key: str | tuple[str, ...],
     *,
@@ -213,7 +213,7 @@ def many_to_many(
     doc: str = ...,
     init: Literal[False] = False,
 ) -> Any: ...
-@checked_word("many_to_many")
+@checked_builder("many_to_many")
 def many_to_many(
     *,
     through: Destination,
@@ -272,7 +272,7 @@ def related(
     doc: str = ...,
     init: Literal[False] = False,
 ) -> Any: ...
-@checked_word("related")
+@checked_builder("related")
 def related(
     *, load: Callable[..., Any], to: Destination | None = None, public: bool = False, doc: str = "", init: Literal[False] = False
 ) -> Any:

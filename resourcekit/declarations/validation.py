@@ -14,7 +14,7 @@ from resourcekit.call_context import Context
 from resourcekit.changeset import Changeset
 from resourcekit.declarations.limits import compiled_pattern
 from resourcekit.declarations.value_type import Kind
-from resourcekit.dsl.builder import checked_word
+from resourcekit.dsl.builder import checked_builder
 from resourcekit.dsl.diagnostics import Origin
 from resourcekit.errors import DeclarationError, FieldFinding, MissingMethod
 from resourcekit.expressions.context_values import lacks_late, with_facts
@@ -214,7 +214,7 @@ def _require_fields(called: str, fields: Sequence[object]) -> None:
         raise _refused(called, what, f'Name them: {called}("subject").')
 
 
-@checked_word("one_of")
+@checked_builder("one_of")
 def one_of(field: str, options: Sequence[object]) -> Validation:
     """Require one of these values."""
     if isinstance(options, (str, bytes)) or not isinstance(options, (Sequence, AbstractSet)) or not options:  # type: ignore[redundant-expr]
@@ -225,7 +225,7 @@ def one_of(field: str, options: Sequence[object]) -> Validation:
     return _OnFields((field,), lambda operand: operand.in_(tuple(options)), f"must be one of {shown}")
 
 
-@checked_word("string_length")
+@checked_builder("string_length")
 def string_length(field: str, *, min: int | None = None, max: int | None = None) -> Validation:  # noqa: A002  # Ash's words
     """Require a length in code points, both bounds inclusive."""
     wrong = [bound for bound in (min, max) if bound is not None and (type(bound) is not int or bound < 0)]
@@ -238,7 +238,7 @@ def string_length(field: str, *, min: int | None = None, max: int | None = None)
     return _OnText(field, lambda text: low <= len(text) and (high is None or len(text) <= high), f"must have {bounds} characters")
 
 
-@checked_word("match")
+@checked_builder("match")
 def match(field: str, pattern: str) -> Validation:
     """Require that the regular expression matches somewhere in the text (use ``^`` and ``$`` for the whole text)."""
     compiled = compiled_pattern(pattern)
@@ -246,7 +246,7 @@ def match(field: str, pattern: str) -> Validation:
     return _OnText(field, lambda text: compiled.search(text) is not None, f"must match {pattern}")
 
 
-@checked_word("compare")
+@checked_builder("compare")
 def compare(field: str, op: Comparison, other: object) -> Validation:
     """Require ``field op other``; ``other`` is a value or an attribute (``Ticket.opened_at``)."""
     if op not in get_args(Comparison):
@@ -255,14 +255,14 @@ def compare(field: str, op: Comparison, other: object) -> Validation:
     return _CompareWith(field, op, other)
 
 
-@checked_word("present")
+@checked_builder("present")
 def present(*fields: str) -> Validation:
     """Require a value other than ``None`` and the empty text in each of these attributes."""
     _require_fields("present", fields)
     return _Present(fields, lambda operand: ~operand.is_none() & (operand != ""), "must be present", none_passes=False)
 
 
-@checked_word("absent")
+@checked_builder("absent")
 def absent(*fields: str) -> Validation:
     """Require ``None`` in each of these attributes."""
     _require_fields("absent", fields)

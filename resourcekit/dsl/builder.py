@@ -17,7 +17,7 @@ from resourcekit.dsl.scope import Scope
 from resourcekit.errors import DeclarationError, did_you_mean
 
 __all__ = [
-    "checked_word",
+    "checked_builder",
     "is_builder",
 ]
 
@@ -25,7 +25,7 @@ __all__ = [
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def checked_word(called: str) -> Callable[[F], F]:
+def checked_builder(called: str) -> Callable[[F], F]:
     """Decorate an entity builder: unknown options (RK002) and values of a wrong type (RK003) raise, with their place."""
 
     def wrap(function: F) -> F:

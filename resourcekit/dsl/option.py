@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import attrs
 
-from resourcekit.dsl.builder import checked_word
+from resourcekit.dsl.builder import checked_builder
 from resourcekit.dsl.diagnostics import Origin
 from resourcekit.dsl.extension_checks import require_attrs, takes, wrong_class
 from resourcekit.dsl.fitting import mismatch
@@ -53,7 +53,7 @@ _FACTORY: type = attrs.Factory  # type: ignore[assignment]  # a class, which che
 T = TypeVar("T")
 
 
-@checked_word("option")
+@checked_builder("option")
 def option(
     *,
     default: Any = MISSING,

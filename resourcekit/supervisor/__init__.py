@@ -142,7 +142,7 @@ class Supervisor(KnownNames):
         resource lacks what it needs at run time, such as a secret.
         """
         self._require_callable_observer()
-        self._mind_fork()
+        self._reset_after_fork()
         self._require_start()
         is_to_be_checked, self._is_to_be_checked = self._is_to_be_checked, False
         if is_to_be_checked:
@@ -164,7 +164,7 @@ class Supervisor(KnownNames):
             that takes longer is cancelled (and has a quarter of a second to clean up). A thread cannot be cancelled: it is
             abandoned, runs no service after its current one, and does not keep the program from ending.
         """
-        self._mind_fork()
+        self._reset_after_fork()
         seconds: object = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
         if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 <= seconds <= threading.TIMEOUT_MAX:
             what = f"takes seconds, or a timedelta, from 0 to {threading.TIMEOUT_MAX:.0f} s, not {timeout!r}"
@@ -205,7 +205,7 @@ class Supervisor(KnownNames):
         InvalidArgument for a resource that this supervisor does not include.
         """
         self._require_callable_observer()
-        self._mind_fork()
+        self._reset_after_fork()
         jobs = [job for job in self._jobs.values() if job.resource is resource]
         if not jobs:
             known = ", ".join(dict.fromkeys(job.resource.__name__ for job in self._jobs.values()))
@@ -252,7 +252,7 @@ class Supervisor(KnownNames):
 
     def _each(self, ask: Callable[[Job], T]) -> list[T]:
         """Call a function on all jobs, by the clock that they use."""
-        self._mind_fork()
+        self._reset_after_fork()
         with self._lock:
             if self._workers is not None and not self._is_running():
                 # The event loop has ended without a stop.
@@ -263,13 +263,13 @@ class Supervisor(KnownNames):
     @property
     def state(self) -> Literal["running", "stopped", "forked"]:
         """Whether the supervisor runs in this process; ``"forked"``: it runs in the parent process, of which this is a fork."""
-        self._mind_fork()
+        self._reset_after_fork()
         return "forked" if self._forked else "running" if self._is_running() else "stopped"
 
     def _is_running(self) -> bool:
         return self._workers is not None and self._workers.is_alive()
 
-    def _mind_fork(self) -> None:
+    def _reset_after_fork(self) -> None:
         """In a forked child, drop threads, locks and runs of the parent, which do not exist here."""
         if self._pid == os.getpid():
             return

@@ -55,7 +55,7 @@ class ServiceStatus:
     next_due: datetime | None = None
 
 
-_PATIENCE = 2
+_OVERDUE_INTERVALS = 2
 """Intervals without a successful run, or with overdue work, after which a service is not healthy."""
 
 
@@ -89,7 +89,7 @@ class ServiceHealth:
     @property
     def is_healthy(self) -> bool:
         """Whether the service is run, is on time, and its work is overdue by at most two intervals."""
-        keeps_up = not self.lag_error and (self.lag is None or self.lag <= _PATIENCE * self.interval)
+        keeps_up = not self.lag_error and (self.lag is None or self.lag <= _OVERDUE_INTERVALS * self.interval)
         return self.state not in ("resting", "stopped", "crashed") and self.is_on_time and keeps_up
 
     def as_dict(self) -> dict[str, object]:
@@ -135,4 +135,4 @@ class Health:
 
 def is_late(since: float, now: float, interval: float) -> bool:
     """Return whether the last successful run, or the start, is too long ago; in seconds of the monotonic clock."""
-    return now - since > _PATIENCE * interval
+    return now - since > _OVERDUE_INTERVALS * interval

@@ -157,7 +157,7 @@ class Job:
         self._known = attrs.evolve(self._known, running_since=started)
         result: object = None
         outcome: dict[str, Any] = {}
-        cut = _Cut(should_stop)
+        cut = _StopRequest(should_stop)
         try:
             result = await drive_apart(self._work(cut, must))
             outcome = {"failures": 0, "last_error": "", "last_result": result, "last_success": started}
@@ -175,7 +175,7 @@ class Job:
                 await self._notify_observer()
         return result
 
-    async def _work(self, cut: _Cut, must: bool) -> object:  # passed on, as ``run`` got it
+    async def _work(self, cut: _StopRequest, must: bool) -> object:  # passed on, as ``run`` got it
         """Run the service; with a schedule lease if it must run in only one process of the fleet."""
 
         async def work(renew: Renew | None = None) -> object:
@@ -321,7 +321,7 @@ class Job:
         return "backing off" if self._known.failures else "waiting"
 
 
-class _Cut:
+class _StopRequest:
     """Records whether a run was asked to stop, and may therefore have left work undone."""
 
     def __init__(self, should_stop: Callable[[], bool]) -> None:

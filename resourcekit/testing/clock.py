@@ -16,7 +16,7 @@ from resourcekit.known_names import KnownNames
 
 __all__ = ["ManualClock"]
 
-_GLANCE = 0.01
+_CHECK_EVERY_S = 0.01
 """Seconds of real time between two checks of an event, which cannot notify this clock that it was set."""
 
 
@@ -116,7 +116,7 @@ class ManualClock(KnownNames, Clock):
             self._arrive(1)
             try:
                 while not event.is_set() and self._monotonic < moment:
-                    self._changed.wait(_GLANCE)
+                    self._changed.wait(_CHECK_EVERY_S)
             finally:
                 self._arrive(-1)
         return event.is_set()

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from resourcekit import Domain, context, get, transaction
 from resourcekit.data_layers import SQL, Redis, Repo
-from resourcekit.data_layers.sql.execution.async_pool import Hold
+from resourcekit.data_layers.sql.execution.async_pool import Checkout
 from resourcekit.errors import OutcomeUnknown, SerializationFailure, Timeout, Unavailable
 from resourcekit_tokens import JWT, TokenRecord, TokenResource
 from tests.support.databases import connect
@@ -217,7 +217,7 @@ def test_an_error_that_cannot_be_copied_reaches_all_who_wait(tmp_path, monkeypat
         raise kind(*("1", "no")[: 1 if kind is KeyError else 2])
 
     async def ask():
-        monkeypatch.setattr(Hold, "take", refused)
+        monkeypatch.setattr(Checkout, "take", refused)
         async with asyncio.timeout(5):
             return (
                 await asyncio.gather(*(get.aio(note, f"{number}") for number in range(50)), return_exceptions=True),
@@ -238,7 +238,7 @@ def test_a_shared_statement_that_is_broken_off_answers_all_who_wait(tmp_path, mo
         raise asyncio.CancelledError
 
     async def ask():
-        monkeypatch.setattr(Hold, "take", cancelled)
+        monkeypatch.setattr(Checkout, "take", cancelled)
         async with asyncio.timeout(5):
             return await asyncio.gather(*(get.aio(note, f"{number}") for number in range(200)), return_exceptions=True)
 

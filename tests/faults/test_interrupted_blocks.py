@@ -234,7 +234,7 @@ def test_shared_reads_of_tasks_go_on_after_an_interruption(note, kind):
 
     async def work(number):
         first = [asyncio.ensure_future(ask()) for _ in range(3)]
-        where, _ = at_line(number, lambda: begun(note), kind, within="_Asker.")
+        where, _ = at_line(number, lambda: begun(note), kind, within="_Batcher.")
         found = await asyncio.gather(*first, *(ask() for _ in range(5)), return_exceptions=True)
         await note.__runtime__.store.close()
         return where, found

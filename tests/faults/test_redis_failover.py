@@ -13,7 +13,7 @@ from tests.support.proxy import Proxy
 
 pytestmark = pytest.mark.slow
 
-_PATIENCE = 20
+_TIME_LIMIT = 20
 """Seconds of real time that servers have to agree."""
 
 
@@ -36,7 +36,7 @@ def address(pair):
 
 def until(agreed):
     """Wait for servers to agree."""
-    ends_at = time.monotonic() + _PATIENCE
+    ends_at = time.monotonic() + _TIME_LIMIT
     while not agreed():
         assert time.monotonic() < ends_at, "the servers did not agree"
         time.sleep(0.02)  # there is nothing that announces it

@@ -17,7 +17,7 @@ from typing import Any
 
 __all__ = ["Cable"]
 
-_PATIENCE = 10
+_TIME_LIMIT = 10
 """Seconds of real time that a cable has to be plugged in."""
 
 _cables = itertools.count()
@@ -92,7 +92,7 @@ class Cable:
     def plug(self) -> None:
         """Let everything pass again; returns once it does."""
         _ip("-n", self._name, "link", "set", self._far, "up")
-        ends_at = time.monotonic() + _PATIENCE
+        ends_at = time.monotonic() + _TIME_LIMIT
         while time.monotonic() < ends_at:
             try:
                 socket.create_connection((self.address, 1), 1).close()

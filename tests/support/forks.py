@@ -12,7 +12,7 @@ from typing import Any
 
 __all__ = ["in_children"]
 
-_PATIENCE = 120
+_TIME_LIMIT = 120
 """Seconds of real time after which a child ends itself."""
 
 
@@ -37,7 +37,7 @@ def _fork(work: Callable[[], Any]) -> tuple[int, int]:
         os.close(writer)
         return pid, reader
     try:  # in the child: nothing may get past the end of this block
-        signal.alarm(_PATIENCE)
+        signal.alarm(_TIME_LIMIT)
         os.close(reader)
         try:
             result: Any = work()

@@ -17,7 +17,7 @@ from pathlib import Path
 
 __all__ = ["Server", "free_port"]
 
-_PATIENCE = 60
+_TIME_LIMIT = 60
 """Seconds of real time that a server has to start or to stop."""
 
 
@@ -65,7 +65,7 @@ class Server(ABC):
     def run(self, *words: object) -> None:
         """Run a program as the server's user. Raises LookupError where it fails."""
         done = subprocess.run(
-            [str(word) for word in words], check=False, capture_output=True, timeout=_PATIENCE, **self._as_user()
+            [str(word) for word in words], check=False, capture_output=True, timeout=_TIME_LIMIT, **self._as_user()
         )
         if done.returncode:
             raise LookupError(f"{words[0]} failed: {done.stderr.decode()[-300:]}")
@@ -86,7 +86,7 @@ class Server(ABC):
         """Start it and wait until it answers; the files of an earlier start are kept."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(self.command(), stdout=log, stderr=log, start_new_session=True, **self._as_user())
-        ends_at = time.monotonic() + _PATIENCE
+        ends_at = time.monotonic() + _TIME_LIMIT
         while not self.answers():
             if self._process.poll() is not None or time.monotonic() > ends_at:
                 raise LookupError(f"{self.name} did not start: {self.log.read_text()[-300:]}")
@@ -112,7 +112,7 @@ class Server(ABC):
         """Return the processes of the server. Backends may be groups of their own, so it is found by its parent."""
         assert self._process is not None
         words = ["ps", "-o", "pid=", "--ppid", str(self._process.pid)]
-        children = subprocess.run(words, check=False, capture_output=True, text=True, timeout=_PATIENCE).stdout.split()
+        children = subprocess.run(words, check=False, capture_output=True, text=True, timeout=_TIME_LIMIT).stdout.split()
         return [self._process.pid, *map(int, children)]
 
     def signal_all(self, number: signal.Signals) -> None:
@@ -124,7 +124,7 @@ class Server(ABC):
     def freeze(self) -> None:
         """Freeze it: it keeps its connections and answers nothing. Return once all of it is stopped."""
         self.signal_all(signal.SIGSTOP)
-        ends_at = time.monotonic() + _PATIENCE
+        ends_at = time.monotonic() + _TIME_LIMIT
         while not all(_stands_still(pid) for pid in self._family()):
             assert time.monotonic() < ends_at, f"{self.name} was not frozen"
             time.sleep(0.005)  # a thread stops when it next comes to it, and nothing announces that
@@ -153,7 +153,7 @@ class Server(ABC):
         if self._process is not None:
             self.thaw()
             self._process.send_signal(how)
-            self._process.wait(_PATIENCE)
+            self._process.wait(_TIME_LIMIT)
             self._process = None
 
     def remove(self) -> None:

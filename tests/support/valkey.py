@@ -18,7 +18,7 @@ import redis
 
 __all__ = ["Valkey", "binary", "cluster", "join", "machine_url", "shared"]
 
-_PATIENCE = 20
+_TIME_LIMIT = 20
 """Seconds of real time that a server has to start."""
 
 
@@ -90,7 +90,7 @@ class Valkey:
         log = (self.folder / "server.log").open("ab")
         self._process = subprocess.Popen([*words, "--appendonly", "yes", *self.options], stdout=log, stderr=log)
         log.close()
-        ends_at = time.monotonic() + _PATIENCE
+        ends_at = time.monotonic() + _TIME_LIMIT
         while True:
             try:
                 self.client().ping()
@@ -127,7 +127,7 @@ class Valkey:
         if self._process is not None:
             self._process.send_signal(how)
             self._process.send_signal(signal.SIGCONT)
-            self._process.wait(_PATIENCE)
+            self._process.wait(_TIME_LIMIT)
             self._process = None
 
 
@@ -147,7 +147,7 @@ def cluster(folder: Path, *options: str) -> list[Valkey]:
         node.client().execute_command("CLUSTER SET-CONFIG-EPOCH", number + 1)
     for node in nodes[1:]:
         nodes[0].client().execute_command("CLUSTER MEET", "127.0.0.1", node.port)
-    ends_at = time.monotonic() + _PATIENCE
+    ends_at = time.monotonic() + _TIME_LIMIT
     while not all(_is_ready(node) for node in nodes):
         assert time.monotonic() < ends_at, "the cluster did not come up"
         time.sleep(0.05)  # there is nothing that announces it
@@ -159,7 +159,7 @@ def join(folder: Path, primary: Valkey, *options: str) -> Valkey:
     node = Valkey(folder / "replica", "--cluster-enabled", "yes", *options).start()
     node.client().execute_command("CLUSTER MEET", "127.0.0.1", primary.port)
     name = primary.client().execute_command("CLUSTER MYID")
-    ends_at = time.monotonic() + _PATIENCE
+    ends_at = time.monotonic() + _TIME_LIMIT
     while node.client().info("replication").get("master_link_status") != "up":
         assert time.monotonic() < ends_at, "the replica did not link"
         with contextlib.suppress(redis.ResponseError):  # it may not know the other node yet

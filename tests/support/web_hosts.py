@@ -26,7 +26,7 @@ __all__ = ["Host", "Journal", "make", "serving"]
 _ROOT = Path(__file__).parents[2]
 _BIN = Path(sys.executable).parent
 _TOLD = "RESOURCEKIT_TEST_HOST"
-_PATIENCE = timedelta(minutes=1)
+_TIME_LIMIT = timedelta(minutes=1)
 """The time that a store has to answer, and the grace of rotations. How long a busy machine takes is not tested here."""
 
 
@@ -61,12 +61,12 @@ class Host:
         keys = [SigningKey(kid=kid, algorithm=algorithm, key=key) for kid, algorithm, key in self.keys]
         jwt = JWT(keys, issuer=self.issuer, audience=self.audience)
         layer: Any = (
-            Redis(self.url, tag=self.table, timeout=_PATIENCE)
+            Redis(self.url, tag=self.table, timeout=_TIME_LIMIT)
             if self.url.startswith("redis")
-            else SQL(Repo(self.url, timeout=_PATIENCE), table=self.table)
+            else SQL(Repo(self.url, timeout=_TIME_LIMIT), table=self.table)
         )
         swept = {"expunge_interval": timedelta(seconds=self.sweeps)} if self.sweeps else {}
-        return declare_tokens(layer, storage=storage, jwt=jwt, sessions=True, rotation_grace=_PATIENCE, **swept)
+        return declare_tokens(layer, storage=storage, jwt=jwt, sessions=True, rotation_grace=_TIME_LIMIT, **swept)
 
     def command(self) -> list[str]:
         """Return the command that serves it, up to its port."""

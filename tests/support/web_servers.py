@@ -28,7 +28,7 @@ SERVERS: dict[str, list[str]] = {
 }
 SECRET = "pXr1_6Xn0oTnC2mB8yq4Zs9dKf7hVg5jWl3aQe-uYiRt"
 
-_PATIENCE = 240
+_TIME_LIMIT = 240
 """Seconds of real time after which a server does not start or end: eight processes on a busy machine take more than one minute."""
 
 
@@ -62,7 +62,7 @@ class Served:
 
     def wait(self) -> int:
         """Wait until it answers, and return its port."""
-        until = time.monotonic() + _PATIENCE
+        until = time.monotonic() + _TIME_LIMIT
         while time.monotonic() < until:
             if self._process.poll() is not None:
                 assert b"in use" in self._log.read_bytes(), self._log.read_text()
@@ -81,7 +81,7 @@ class Served:
         """End it. Its log must show no part of a token."""
         self._process.terminate()
         try:
-            self._process.wait(_PATIENCE)
+            self._process.wait(_TIME_LIMIT)
         finally:
             self._process.kill()
         assert b"eyJ" not in self._log.read_bytes()

@@ -10,13 +10,13 @@ from tests.support.web_requests import HOST, Reply, Sent
 
 __all__ = ["exchanged", "handshaken", "socket_sender"]
 
-_PATIENCE = 60  # seconds that a busy machine may take
+_TIME_LIMIT = 60  # seconds that a busy machine may take
 
 
 def exchanged(port: int, *parts: bytes) -> bytes:
     """Send bytes, and return what the server sends until it closes the connection; empty if it resets it without an answer."""
     found = b""
-    with socket.create_connection(("127.0.0.1", port), _PATIENCE) as connection, contextlib.suppress(ConnectionError):
+    with socket.create_connection(("127.0.0.1", port), _TIME_LIMIT) as connection, contextlib.suppress(ConnectionError):
         with contextlib.suppress(ConnectionError):  # a server may answer before it has read all
             for part in parts:
                 connection.sendall(part)
@@ -65,7 +65,7 @@ def handshaken(port: int, *headers: tuple[str, bytes], subprotocols: str = "") -
     ]
     if subprotocols:
         given.append(b"sec-websocket-protocol: " + subprotocols.encode())
-    with socket.create_connection(("127.0.0.1", port), _PATIENCE) as connection:
+    with socket.create_connection(("127.0.0.1", port), _TIME_LIMIT) as connection:
         connection.sendall(lines_of(Sent(path="/socket", headers=headers), *given))
         found = b""
         while b"\r\n\r\n" not in found and (more := connection.recv(65_536)):

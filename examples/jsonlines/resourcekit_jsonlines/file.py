@@ -19,10 +19,10 @@ from resourcekit.extending import call_deadline
 
 __all__ = ["LinesFile"]
 
-_PATIENCE = 5.0
+_DEFAULT_WAIT_S = 5.0
 """Seconds that a writer waits for its turn, unless the call has a deadline."""
 
-_GLANCE = 0.002
+_RETRY_EVERY_S = 0.002
 """Seconds between two looks at the lock."""
 
 
@@ -81,13 +81,13 @@ class LinesFile:
     @contextlib.contextmanager
     def turn(self) -> Generator[None]:
         """Lock the file against all other writers, in this process and in others. Raises Timeout if they do not release it in time."""
-        deadline = call_deadline(self, _PATIENCE)
+        deadline = call_deadline(self, _DEFAULT_WAIT_S)
         with _ours(self.path):
             lock = self.path.with_suffix(".lock").open("a")
         with lock:
             while not _locked(lock):
                 deadline.require(f"another process writes to {self.path.name}, and the time of the call is up")
-                time.sleep(_GLANCE)
+                time.sleep(_RETRY_EVERY_S)
             yield
 
     def close(self) -> None:

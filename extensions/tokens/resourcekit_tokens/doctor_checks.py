@@ -13,7 +13,7 @@ from resourcekit.extending import Aggregate, Check, Field, Finding, ResourceInfo
 from resourcekit_tokens.clocks import distance_of_clocks, moved_since_boot, trusted_distance
 from resourcekit_tokens.keys.key_sets import RemoteKeys
 from resourcekit_tokens.options import TokenOptions
-from resourcekit_tokens.revocation_rules import FOR_EVER
+from resourcekit_tokens.revocation_rules import NEVER_EXPIRES
 from resourcekit_tokens.sweep import declared, kept_beyond_expiry, needs_records, oldest_expiry, recorded_settings
 from resourcekit_tokens.tokens import tokens_of
 
@@ -154,7 +154,7 @@ class RecordsEnd(Check):
         if options.longest_life is not None:
             return []
         tokens = tokens_of(_resource_of(info))
-        endless = tokens.runtime.plan(("tokens", "endless"), lambda: Aggregate("exists", Field("expires_at") >= FOR_EVER))
+        endless = tokens.runtime.plan(("tokens", "endless"), lambda: Aggregate("exists", Field("expires_at") >= NEVER_EXPIRES))
         try:
             in_use = bool(await tokens.store.aggregate(endless, {}))
         except DataLayerError:

@@ -17,7 +17,7 @@ from resourcekit.extending import (
     option,
 )
 from resourcekit_tokens.keys.jwt import JWT
-from resourcekit_tokens.revocation_rules import FOR_EVER, later
+from resourcekit_tokens.revocation_rules import NEVER_EXPIRES, later
 
 __all__ = [
     "LONGEST_GRACE",
@@ -214,7 +214,7 @@ class TokenOptions(Extension):
 
     def bounds(self, moment: datetime) -> bool:
         """Return whether the lifetime of a token that is issued at this moment is limited."""
-        return later(moment, self.longest_life) != FOR_EVER
+        return later(moment, self.longest_life) != NEVER_EXPIRES
 
     def kept_until(self, moment: datetime) -> datetime:
         """Return the expiry of a record that revokes tokens of unknown expiry, all of them issued up to this moment."""

@@ -20,10 +20,10 @@ from resourcekit.extending import Expression, Field, Row
 __all__ = [
     "CUTOFF",
     "FAMILY",
-    "FOR_EVER",
     "GENERATION",
     "INITIAL_GENERATION",
     "NEVER_ENDED",
+    "NEVER_EXPIRES",
     "RESERVED_PURPOSES",
     "REVOCATION",
     "SESSION",
@@ -76,7 +76,7 @@ REVOCATION: Final = "revocation"
 
 RESERVED_PURPOSES: Final = frozenset({CUTOFF, FAMILY, REVOCATION})
 
-FOR_EVER: Final = datetime.max.replace(tzinfo=UTC)
+NEVER_EXPIRES: Final = datetime.max.replace(tzinfo=UTC)
 
 NEVER_ENDED: Final = datetime.min.replace(tzinfo=UTC)
 """The moment stored for a kept session that no earlier cut-off had ended."""
@@ -154,13 +154,13 @@ def _is_unicode(text: str) -> bool:
 
 
 def later(moment: datetime, by: timedelta | None) -> datetime:
-    """Return a moment plus a duration; ``FOR_EVER`` if the duration is None or the sum is out of range."""
+    """Return a moment plus a duration; ``NEVER_EXPIRES`` if the duration is None or the sum is out of range."""
     if by is None:
-        return FOR_EVER
+        return NEVER_EXPIRES
     try:
         return moment + by
     except OverflowError:
-        return FOR_EVER
+        return NEVER_EXPIRES
 
 
 def is_live() -> Expression:

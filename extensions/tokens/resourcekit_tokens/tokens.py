@@ -37,8 +37,8 @@ from resourcekit_tokens.errors import NotATokenResource
 from resourcekit_tokens.options import TokenOptions
 from resourcekit_tokens.revocation_rules import (
     FAMILY,
-    FOR_EVER,
     NEVER_ENDED,
+    NEVER_EXPIRES,
     RevocationStatus,
     TokenFacts,
     family_key,
@@ -175,8 +175,12 @@ class Tokens:
     async def status_of(self, claims: Claims) -> RevocationStatus | None:
         """Return why the token with these claims is revoked, or ``None``. Extends the expiry of a record that would expire first."""
         status = await self.status(self.facts_of(claims))
-        if status is not None and status.record["revoked_at"] and status.record["expires_at"] < (claims.expires_at or FOR_EVER):
-            await self._prolong(status.record, claims.expires_at or FOR_EVER)
+        if (
+            status is not None
+            and status.record["revoked_at"]
+            and status.record["expires_at"] < (claims.expires_at or NEVER_EXPIRES)
+        ):
+            await self._prolong(status.record, claims.expires_at or NEVER_EXPIRES)
         return status
 
     async def _prolong(self, record: Row, expires_at: datetime) -> None:

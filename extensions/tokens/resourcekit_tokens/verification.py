@@ -168,7 +168,7 @@ def lives_too_long(options: TokenOptions, claims: Claims, moment: datetime) -> b
 
 
 def longest_expiry(options: TokenOptions, moment: datetime, issued_at: datetime | None = None) -> datetime:
-    """Return the moment after which no host can accept a token of unknown expiry; ``FOR_EVER`` if there is no limit."""
+    """Return the moment after which no host can accept a token of unknown expiry; ``NEVER_EXPIRES`` if there is no limit."""
     return options.kept_until(moment if issued_at is None else max(moment, issued_at))
 
 

@@ -148,7 +148,7 @@ class TokenAuth(Web):
             raise DeclarationError("RK302", what, path=("TokenAuth", "init_app"), hint=hint)
         self.mounted(prefix, health)
         installed: Installed = app.extensions.setdefault("resourcekit_web", Installed())
-        installed.check_surroundings(self.settings, is_async=False, at_import=True)
+        installed.check_deployment(self.settings, is_async=False, at_import=True)
         routes = installed.add(self.settings, lambda routes: _refuse_taken(app, routes))
         for route in routes:
             self._add_route(app, route)

@@ -194,7 +194,7 @@ class TokenPlugin(Web, InitPlugin):
     def _lifespan(self, installed: Installed) -> Callable[[Litestar], AbstractAsyncContextManager[None]]:
         @asynccontextmanager
         async def lifespan(app: Litestar) -> AsyncGenerator[None]:
-            installed.check_surroundings(self.settings, is_async=True)
+            installed.check_deployment(self.settings, is_async=True)
             async with self.life.running():
                 yield
 

@@ -168,7 +168,7 @@ class TokenAuth(Web):
         app.after_request(_varied)
 
         async def lived() -> AsyncGenerator[None]:
-            installed.check_surroundings(self.settings, is_async=True)
+            installed.check_deployment(self.settings, is_async=True)
             _refuse_taken(app, routes, own=self._endpoint(""))  # by a route that was added later
             async with self.life.running():
                 yield

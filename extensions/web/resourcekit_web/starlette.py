@@ -205,7 +205,7 @@ class TokenAuth(Web):
 
         @asynccontextmanager
         async def lifespan(started: Any) -> AsyncGenerator[Any]:
-            installed.check_surroundings(self.settings, is_async=True)
+            installed.check_deployment(self.settings, is_async=True)
             self._refuse_taken(app, routes)
             async with inner(started) as state, self.life.running():
                 yield state

@@ -55,7 +55,7 @@ _ANSWERS = (exceptions.ResponseError, exceptions.BusyLoadingError, exceptions.Au
 _LOST = (exceptions.ConnectionError, exceptions.RedisError, OSError, EOFError)
 
 
-class _Home:
+class _ProcessConnections:
     """The connections that a process has opened. After a fork the child starts with an empty one."""
 
     def __init__(self) -> None:
@@ -106,14 +106,14 @@ class Server:
     def __init__(self, urls: tuple[str, ...], seconds: float, accepted: frozenset[str]) -> None:
         self.urls, self.seconds, self.accepted = urls, seconds, accepted
         self._order = urls
-        self._home = _Home()
+        self._process_state = _ProcessConnections()
 
     @property
-    def process_state(self) -> _Home:
+    def process_state(self) -> _ProcessConnections:
         """The connections that this process has opened."""
-        if self._home.pid != os.getpid():
-            self._home = _Home()
-        return self._home
+        if self._process_state.pid != os.getpid():
+            self._process_state = _ProcessConnections()
+        return self._process_state
 
     async def script(
         self, tag: str, script: Script, key: bytes | tuple[bytes, ...], words: Words, *after: Command, writes: bool
@@ -210,7 +210,7 @@ class Server:
         connection._sock.end_at(deadline)  # noqa: SLF001  # as above
         try:
             connection.send_packed_command(packed(ASK), check_health=False)
-            self._judge(read_facts([_answer(connection) for _ in ASK]))
+            self._require_safe(read_facts([_answer(connection) for _ in ASK]))
         except BaseException:
             connection.disconnect()
             raise
@@ -279,7 +279,7 @@ class Server:
         """Do the same as ``_ask_settings`` in an async call."""
         try:
             await connection.send_packed_command(packed(ASK), check_health=False)
-            self._judge(read_facts([await _answer_async(connection) for _ in ASK]))
+            self._require_safe(read_facts([await _answer_async(connection) for _ in ASK]))
         except BaseException:
             await connection.disconnect(nowait=True)
             raise
@@ -307,7 +307,7 @@ class Server:
         """Return the facts that the server of a tag reports about itself now."""
         return read_facts(await self.ask(tag, ASK_MORE))
 
-    def _judge(self, facts: Facts) -> None:
+    def _require_safe(self, facts: Facts) -> None:
         if facts.is_replica:
             raise _NotReached(not_primary())
         unsafe = [fact for fact in facts.unsafe() if fact.name not in self.accepted]

@@ -39,17 +39,17 @@ class _Socket:
 
     def recv(self, *args: Any) -> bytes:
         """Read some bytes."""
-        self._hurry()
+        self._apply_deadline()
         data: bytes = self._plain.recv(*args)
         return data
 
     def recv_into(self, *args: Any) -> int:
         """Read some bytes into a buffer."""
-        self._hurry()
+        self._apply_deadline()
         count: int = self._plain.recv_into(*args)
         return count
 
-    def _hurry(self) -> None:
+    def _apply_deadline(self) -> None:
         if self._seconds == 0 or self._deadline is None:
             return
         left = self._deadline.remaining()

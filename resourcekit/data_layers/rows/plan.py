@@ -111,7 +111,7 @@ def _options(parts: tuple[Expression, ...], primary_key: Fields) -> Read | None:
 
 
 @attrs.frozen
-class _Guide:
+class _AccessPaths:
     """Finds the shortest access path to the rows of a condition."""
 
     info: ResourceInfo
@@ -194,7 +194,7 @@ class RowPlan(Plan):
         keys = (key.by for key in getattr(operation, "order", ()))
         self.is_related = any(map(is_related, (condition, *computed.values(), *assigned.values(), *keys)))
         self._json = beside_json(condition, info)
-        self._access = _Guide(info, table).access(condition)
+        self._access = _AccessPaths(info, table).access(condition)
         order: tuple[Sort, ...] = ()
         fields: Fields | None = None
         self._first: Evaluator | None = None

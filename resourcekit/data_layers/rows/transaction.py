@@ -12,7 +12,7 @@ from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
-from resourcekit.data_layers.callbacks import run_waiting
+from resourcekit.data_layers.callbacks import run_callbacks
 from resourcekit.data_layers.rows.table import Journal, undo
 from resourcekit.data_layers.transactions import TransactionBlock, TransactionScope, ambient, open_block, rolled_back
 from resourcekit.errors import DataLayerError, ResourcekitError
@@ -118,12 +118,12 @@ class NestedTransaction(AbstractAsyncContextManager[Savepoint[G]]):
                 savepoint.scope.give()
                 self._savepoint = None
             self.abandon()
-            await run_waiting(savepoint.waiting, failure)
+            await run_callbacks(savepoint.callbacks, failure)
             raise
         if ended is None and savepoint.outer is not None:
-            savepoint.outer.waiting.extend(savepoint.waiting)
+            savepoint.outer.callbacks.extend(savepoint.callbacks)
             return
-        await run_waiting(savepoint.waiting, ended)
+        await run_callbacks(savepoint.callbacks, ended)
         if unfinished is not None:
             raise unfinished
 

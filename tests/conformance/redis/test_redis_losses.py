@@ -19,7 +19,7 @@ from resourcekit_tokens import JWT, TokenResource
 
 pytestmark = pytest.mark.fault
 
-_PATIENCE = 20
+_TIME_LIMIT = 20
 """Seconds of real time that servers have to agree."""
 
 _JUNK = 40_000
@@ -63,7 +63,7 @@ def notes(layer):
 
 def until(agreed):
     """Wait for servers to agree."""
-    ends_at = time.monotonic() + _PATIENCE
+    ends_at = time.monotonic() + _TIME_LIMIT
     while not agreed():
         assert time.monotonic() < ends_at, "the servers did not agree"
         time.sleep(0.02)  # there is nothing that announces it

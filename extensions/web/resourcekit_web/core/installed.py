@@ -55,12 +55,12 @@ class Installed:
         self._shared.update(route.path for route in shared)
         return routes
 
-    def check_surroundings(self, settings: Settings, *, is_async: bool, at_import: bool = False) -> None:
+    def check_deployment(self, settings: Settings, *, is_async: bool, at_import: bool = False) -> None:
         """Raise DeclarationError for all that would break the first request of a ``TokenAuth``, at start.
 
         Besides the checks of its settings: two different public keys of one `kid` would be in one key set.
         """
-        settings.check_surroundings(is_async=is_async, at_import=at_import)
+        settings.check_deployment(is_async=is_async, at_import=at_import)
         own = {key["kid"]: key for key in settings.jwt.jwks()["keys"]}
         before = itertools.takewhile(lambda one: one.name != settings.name, self._settings)
         findings = [

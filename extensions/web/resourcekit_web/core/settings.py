@@ -104,7 +104,7 @@ class Settings:
         given = self.clients.get(name)
         return given if given is None or isinstance(given, Client) else Client(given)
 
-    def check_surroundings(self, *, is_async: bool, at_import: bool = False) -> None:
+    def check_deployment(self, *, is_async: bool, at_import: bool = False) -> None:
         """Raise DeclarationError for all that would break the first request.
 
         These are secrets that are not set, a resource without keys, a ``user`` function that the framework cannot await, a server
@@ -118,7 +118,7 @@ class Settings:
             findings += self.jwt.check_keys()
         except DeclarationError as error:
             findings.append(error)
-        _raise([*findings, *_wrong_surroundings(self, is_async=is_async)])
+        _raise([*findings, *_deployment_errors(self, is_async=is_async)])
         try:
             runtime_of(self.resource)  # seals its domain
         except (DeclarationError, DeclarationErrors) as error:
@@ -161,7 +161,7 @@ def _wrong_options(settings: Settings) -> Iterator[DeclarationError]:
         yield _wrong("user", "is not a function", "Give a function of a subject that returns the user or None.")
 
 
-def _wrong_surroundings(settings: Settings, *, is_async: bool) -> Iterator[DeclarationError]:
+def _deployment_errors(settings: Settings, *, is_async: bool) -> Iterator[DeclarationError]:
     if settings.user is not None and not is_async and is_async_function(settings.user):
         yield _wrong("user", "is an async function, which this framework cannot await", "Give a plain function.")
     for name in settings.clients:

@@ -32,7 +32,7 @@ class ResourcekitConfig(AppConfig):
 def check_settings(app_configs: Any, **_: Any) -> list[Error]:
     """Return an error for each problem that would stop the server."""
     try:
-        web().settings.check_surroundings(is_async=False, at_import=True)
+        web().settings.check_deployment(is_async=False, at_import=True)
         check_routes()
     except DeclarationErrors as errors:
         return [_shown(error) for error in errors.exceptions if isinstance(error, DeclarationError)]

@@ -33,7 +33,7 @@ class TokenMiddleware:
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
         self._get_response = get_response
         web = mounted()
-        web.settings.check_surroundings(is_async=False)
+        web.settings.check_deployment(is_async=False)
         check_routes()
         self._web = web
         prefix = f"{web.settings.prefix}/"

@@ -41,7 +41,7 @@ __all__ = ["Compiler"]
 
 
 # Literals, because some dialects would otherwise send a zero as a parameter of each call.
-_NOUGHT: sa.ColumnElement[int] = sa.literal_column("0")
+_ZERO: sa.ColumnElement[int] = sa.literal_column("0")
 _ONE: sa.ColumnElement[int] = sa.literal_column("1")
 
 
@@ -188,7 +188,7 @@ class Compiler:
             built = built.order_by(builder.sort_key(key.by, descending=key.descending))
         number = builder.value_of(INTEGER)
         if operation.limit is not None:
-            built = built.limit(builder.value(operation.limit, number).element).offset(_NOUGHT)
+            built = built.limit(builder.value(operation.limit, number).element).offset(_ZERO)
         if operation.offset is not None:
             built = built.offset(builder.value(operation.offset, number).element)
         return built
@@ -252,7 +252,7 @@ class Compiler:
         if operation.kind == "exists":
             built = self._where(builder, sa.select(sa.literal_column("1")), operation.condition)
             built = built.select_from(builder.joins.source(self.table))
-            return Statement(built.limit(_ONE).offset(_NOUGHT), self.sa_dialect, builder.binds, self.resource)
+            return Statement(built.limit(_ONE).offset(_ZERO), self.sa_dialect, builder.binds, self.resource)
         if operation.kind == "count":
             built = self._where(builder, sa.select(sa.func.count()), operation.condition)
             built = built.select_from(builder.joins.source(self.table))
@@ -271,7 +271,7 @@ class Compiler:
             return self._sum(builder, source, column, codec, operation)
         # The first in an order, because PostgreSQL has no min and max for some types, and enums sort by their values.
         key = builder.sort_key(Built(column, codec, nullable=False), descending=operation.kind == "max")
-        built = source.where(column.is_not(None)).order_by(key).limit(_ONE).offset(_NOUGHT)
+        built = source.where(column.is_not(None)).order_by(key).limit(_ONE).offset(_ZERO)
         return Statement(built, self.sa_dialect, builder.binds, self.resource, {"figure": codec}, figure_of=operation.field)
 
     def _sum(self, builder: Builder, source: Any, column: Any, codec: Codec, operation: Aggregate) -> Statement:

@@ -27,7 +27,7 @@ Builder = Any
 __all__ = ["Joins", "every", "exists", "related"]
 
 _ONE: Any = sa.literal_column("1")
-_NOUGHT: Any = sa.literal_column("0")
+_ZERO: Any = sa.literal_column("0")
 _PLACE = "resourcekit place"
 """Name of a column with the place of a row among related ones. No attribute has such a name."""
 
@@ -124,7 +124,7 @@ def _among_first(builder: Builder, inner: Builder, node: Related) -> Any:
     most: Any = sa.literal_column(str(node.limit))
     if builder.dialect.derived_sees_outer:
         tests, order = [first.test(node.on)], _keys(first, node.order)
-        derived = _select(first, keys, tests, order).limit(most).offset(_NOUGHT).subquery(f"d{len(builder.names)}")
+        derived = _select(first, keys, tests, order).limit(most).offset(_ZERO).subquery(f"d{len(builder.names)}")
         where = [derived.c[name] == inner.table.c[name] for name in names]
         return sa.exists(sa.select(_ONE).select_from(derived).where(*where).correlate_except(derived))
     # A derived table of this database sees no row around it: all related rows are numbered, for each key.
@@ -187,7 +187,7 @@ def _first(builder: Builder, node: Related) -> Built:
     assert node.part is not None
     inner, tests = _chosen(builder, node)
     built: Built = inner.value(node.part)
-    select = _select(inner, [built.element], tests, _keys(inner, node.sort or node.order)).limit(_ONE).offset(_NOUGHT)
+    select = _select(inner, [built.element], tests, _keys(inner, node.sort or node.order)).limit(_ONE).offset(_ZERO)
     return attrs.evolve(built, element=select.scalar_subquery(), nullable=True)
 
 
@@ -203,7 +203,7 @@ def _figure(builder: Builder, node: Related) -> Built:
         # The first in an order, because PostgreSQL has no min and max for some types, and enums sort by their values.
         key = inner.sort_key(attrs.evolve(built, nullable=False), descending=node.kind == "max")
         select = _select(inner, [built.element], [*tests, built.element.is_not(None)], [key])
-        return attrs.evolve(built, element=select.limit(_ONE).offset(_NOUGHT).scalar_subquery(), nullable=True)
+        return attrs.evolve(built, element=select.limit(_ONE).offset(_ZERO).scalar_subquery(), nullable=True)
     built = builder.computable(built)
     codec: Any = built.codec
     if codec.family not in (Family.NUMBER, Family.DURATION) or (codec.family is Family.DURATION and node.kind == "avg"):

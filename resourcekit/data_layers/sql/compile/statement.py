@@ -202,7 +202,7 @@ class SQLPlan(Plan):
         self._whole = frozenset(name for name, field in held_by(operation).items() if sends_whole(field))
         self._variants: dict[Hashable, Statement] = {}
         # The size of a collection is not known yet: compile it with one item, to find out whether it can be compiled.
-        first = shaped(operation, _Ones(), self._whole) if self._collections else operation
+        first = shaped(operation, _SameValues(), self._whole) if self._collections else operation
         self.statement = compile_statement(first)
 
     def prepared(self, params: Params) -> tuple[Statement, list[Any]]:
@@ -227,7 +227,7 @@ class SQLPlan(Plan):
 _MOST_VARIANTS = 64
 
 
-class _Ones(dict[str, Any]):
+class _SameValues(dict[str, Any]):
     """Parameters that all hold one value that is not ``None``."""
 
     def __missing__(self, name: str) -> Any:

@@ -29,7 +29,7 @@ from resourcekit.data_layers.sql.dialects.columns import (
     Codec,
     Family,
     Form,
-    Unfit,
+    UnfitValue,
     decode_moment,
     encode_decimal,
     encode_text,
@@ -206,7 +206,7 @@ def _optional(codec: Codec, stored: Mapping[Any, Any]) -> Codec:
         try:
             return found[form if codec.decode is None or form in found else codec.encode(codec.decode(form))]
         except KeyError:
-            raise Unfit("is none of the options") from None
+            raise UnfitValue("is none of the options") from None
 
     return attrs.evolve(codec, decode=decode, width=width, options=tuple(found))
 

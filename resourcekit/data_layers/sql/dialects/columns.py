@@ -35,12 +35,12 @@ __all__ = [
     "Codec",
     "Family",
     "Form",
-    "Unfit",
+    "UnfitValue",
     "at_most",
 ]
 
 
-class Unfit(Exception):  # becomes UnreadableValue in the caller, which knows the attribute
+class UnfitValue(Exception):  # becomes UnreadableValue in the caller, which knows the attribute
     """A stored value does not fit the type of its attribute. The message never contains the value."""
 
 
@@ -263,9 +263,9 @@ def encode_time(value: Any) -> str:
 
 
 def decode_bool(stored: Any) -> bool:
-    """Return the bool of 0 or 1. Raise Unfit for any other number."""
+    """Return the bool of 0 or 1. Raise UnfitValue for any other number."""
     if stored not in (0, 1):
-        raise Unfit("is neither 0 nor 1")
+        raise UnfitValue("is neither 0 nor 1")
     return bool(stored)
 
 

@@ -59,14 +59,14 @@ Element = sa.ColumnElement[Any]
 _CLOSEST = 20
 """A precedence above that of all signs of SQLAlchemy."""
 
-_NOUGHT: Any = sa.literal_column("0")
+_ZERO: Any = sa.literal_column("0")
 
 
 def toward_floor(quotient: Element, rest: Element, divisor: Element) -> tuple[Element, Element]:
     """Return quotient and rest of a division that rounds down, from those of one that rounds toward zero."""
     is_above = sa.or_(
-        sa.and_(rest < _NOUGHT, divisor > _NOUGHT),
-        sa.and_(rest > _NOUGHT, divisor < _NOUGHT),
+        sa.and_(rest < _ZERO, divisor > _ZERO),
+        sa.and_(rest > _ZERO, divisor < _ZERO),
     )
     down: Element = sa.case((is_above, quotient.op("-")(sa.literal_column("1"))), else_=quotient)
     left: Element = sa.case((is_above, rest.op("+")(divisor)), else_=rest)

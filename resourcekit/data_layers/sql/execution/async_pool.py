@@ -1,7 +1,7 @@
 """Connections kept for async calls, a few for each event loop.
 
 A call may be cancelled at any wait, and an exception from outside may come between any two lines. So what a call has of a
-pool is one object, its ``Hold``: a hold that is dropped gives back all it has, and nothing is counted but holds that live.
+pool is one object, its ``Checkout``: a checkout that is dropped gives back all it has, and nothing is counted but checkouts that live.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection as SAAsyncConnection
     from sqlalchemy.ext.asyncio import AsyncEngine
 
-__all__ = ["AsyncConnection", "Hold", "LoopPool", "LoopPools"]
+__all__ = ["AsyncConnection", "Checkout", "LoopPool", "LoopPools"]
 
 T = TypeVar("T")
 _MOST = 8
@@ -122,7 +122,7 @@ async def _end(connection: AsyncConnection, how: Callable[..., Any]) -> None:
     connection.give_places_back()
 
 
-class Hold:
+class Checkout:
     """What one call, block or stream holds of a pool: a turn to write, a place, and a connection."""
 
     __slots__ = ("__weakref__", "_pool", "_writes", "connection", "need")
@@ -192,11 +192,11 @@ class Hold:
             self._pool.writers.leave(self)
 
     def __del__(self) -> None:
-        """Close the connection of a hold that was dropped, and wake those who wait for its place."""
+        """Close the connection of a checkout that was dropped, and wake those who wait for its place."""
         connection, pool = self.connection, self._pool
         if connection is not None and connection.owner == os.getpid():
             connection.drop()
-        # The garbage collector removes a hold from both queues before it calls this, so membership shows nothing here.
+        # The garbage collector removes a checkout from both queues before it calls this, so membership shows nothing here.
         if pool.writers.is_awaited or pool.places.is_awaited:
             with contextlib.suppress(RuntimeError):  # in a loop that is closed, nothing waits
                 pool.loop.call_soon_threadsafe(pool.wake)
@@ -205,8 +205,8 @@ class Hold:
 class LoopPool:
     """The connections of one event loop.
 
-    writers: holds that write, where the database has one writer at a time, so that the tasks of this loop wait for each other
-    in order, and not for the database by trying again and again. places: holds that have, or wait for, a connection.
+    writers: checkouts that write, where the database has one writer at a time, so that the tasks of this loop wait for each other
+    in order, and not for the database by trying again and again. places: checkouts that have, or wait for, a connection.
     """
 
     def __init__(
@@ -228,18 +228,18 @@ class LoopPool:
         if budget is not None:
             budget.join(self, engine.sync_engine)
 
-    def hold(self, use: Use) -> Hold:
-        """Return a hold that has nothing yet."""
-        return Hold(self, use)
+    def checkout(self, use: Use) -> Checkout:
+        """Return a checkout that has nothing yet."""
+        return Checkout(self, use)
 
-    async def enter(self, hold: Hold) -> None:
+    async def enter(self, checkout: Checkout) -> None:
         """Wait for a place. Raise Timeout after the time that the pool of a user's engine allows."""
         wait_s = self.options.wait_s
         if self.places.is_full:
-            hold.see_level()
+            checkout.see_level()
         try:
             async with contextlib.nullcontext() if wait_s == math.inf else asyncio.timeout(wait_s):
-                await self.places.enter(hold)
+                await self.places.enter(checkout)
         except TimeoutError:
             raise Timeout(ALL_IN_USE) from None
 
@@ -277,16 +277,18 @@ class LoopPool:
         self.places.wake()
         self.writers.wake()
 
-    async def opened(self, hold: Hold, deadline: Deadline) -> AsyncConnection:
+    async def opened(self, checkout: Checkout, deadline: Deadline) -> AsyncConnection:
         """Return a new connection."""
         # A task of its own: a driver that is interrupted while it connects loses what it has opened so far. The task goes on
         # after the deadline of a short call, so that a later call finds the connection.
-        hold.see_level()
-        opening = asyncio.ensure_future(self._open(Deadline.after_real(max(self._timeout_s, deadline.remaining())), hold.need))
+        checkout.see_level()
+        opening = asyncio.ensure_future(
+            self._open(Deadline.after_real(max(self._timeout_s, deadline.remaining())), checkout.need)
+        )
         try:
             return await asyncio.shield(opening)
         except BaseException:
-            self.places.replace(hold, opening)
+            self.places.replace(checkout, opening)
             _running_futures.add(opening)
             opening.add_done_callback(self._keep_or_close)
             # Usually it is open within a moment. Then nothing is left behind in a loop that may end right now.

@@ -28,7 +28,7 @@ from resourcekit.data_layers.sql.dialects.columns import Family, Form
 from resourcekit.data_layers.sql.execution.connection import Connection
 from resourcekit.data_layers.sql.execution.execute import with_timeout
 from resourcekit.data_layers.sql.execution.failures import too_late
-from resourcekit.data_layers.sql.execution.needs import Asker, askers
+from resourcekit.data_layers.sql.execution.needs import Requester, requesters
 from resourcekit.data_layers.transactions import aside
 from resourcekit.data_layers.unstorable import NoneGiven, Unstorable
 from resourcekit.errors import Unavailable
@@ -60,7 +60,7 @@ _BROKEN_OFF = "the statement that answers several calls was broken off"
 Keys = dict[Any, Any]
 """Values of a primary key, by their stored form."""
 
-_Asked = tuple["asyncio.Future[list[Any]]", Keys, Deadline, Asker]
+_Asked = tuple["asyncio.Future[list[Any]]", Keys, Deadline, Requester]
 """A waiting call: the future for its answer, its keys, its deadline, and who asks."""
 
 Read = Callable[..., Coroutine[Any, Any, list[Any]]]
@@ -222,7 +222,7 @@ class Question:
         self._is_related = is_related
         self._many, self._params, self._place, self._encode = many, asked.params, place, encode
         self._read, self._seconds = read, seconds
-        self._askers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Asker] = weakref.WeakKeyDictionary()
+        self._batchers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Batcher] = weakref.WeakKeyDictionary()
 
     def of(self, params: Params) -> Question:
         """Return the question with the values of these parameters: itself, because it has none."""
@@ -242,10 +242,10 @@ class Question:
     def ask(self, keys: Keys, deadline: Deadline) -> asyncio.Future[list[Any]]:
         """Return a future for the stored rows of these keys. It raises Timeout once the deadline has passed."""
         loop = asyncio.get_running_loop()
-        asker = self._askers.get(loop)
-        if asker is None:
-            asker = self._askers[loop] = _Asker(self)
-        return asker.ask(loop, keys, deadline)
+        batcher = self._batchers.get(loop)
+        if batcher is None:
+            batcher = self._batchers[loop] = _Batcher(self)
+        return batcher.ask(loop, keys, deadline)
 
     async def answer(self, keys: Keys, deadline: Deadline) -> dict[Any, list[Any]]:
         """Return the stored rows of many keys in one statement, by the stored form of the key."""
@@ -267,7 +267,7 @@ class Question:
         return await with_timeout(deadline, answer)
 
 
-class _Asker:
+class _Batcher:
     """The calls of one event loop that wait for an answer."""
 
     __slots__ = ("_question", "_starting", "_tasks", "_waiting")
@@ -336,7 +336,7 @@ class _Asker:
         together: Keys = {}
         for _, keys, _, _ in waiting:
             together |= keys
-        askers.set([asker for _, _, _, asker in waiting])  # they may hold connections
+        requesters.set([requester for _, _, _, requester in waiting])  # they may hold connections
         try:
             found = await self._question.answer(together, waiting[0][2])
             for future, keys, _, _ in waiting:

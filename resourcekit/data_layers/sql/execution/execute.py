@@ -357,17 +357,17 @@ class _Attempts(Generic[T]):
             await asyncio.sleep(pause)
 
     async def _once(self, pool: LoopPool) -> T:
-        hold = pool.hold(Use.WRITE if self._writes else Use.READ)
+        checkout = pool.checkout(Use.WRITE if self._writes else Use.READ)
         try:
-            connection = self.connection = await hold.take(self._deadline)
+            connection = self.connection = await checkout.take(self._deadline)
             connection.autocommit_write = self._writes
             result: T = await connection.work(_allowed, self._deadline, self._work, self._args)
             if self._writes and not (self._repo.dialect.is_server or self._repo.dialect.is_fresh(connection)):
                 raise written_elsewhere()
-            hold.put()
+            checkout.put()
         except BaseException as error:
-            raised = error if hold.connection is None else _as_seen(hold.connection, error)
-            await hold.put_back(error)
+            raised = error if checkout.connection is None else _as_seen(checkout.connection, error)
+            await checkout.put_back(error)
             if isinstance(error, Exception):
                 raise raised from None
             raise

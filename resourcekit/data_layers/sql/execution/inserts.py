@@ -157,11 +157,11 @@ class RowWriter(Plan):
         """Run the statement for one row, and return its result."""
         if not self.returns:
             count = connection.run(sql, row)
-            return _INSERTED if self.is_plain else self.judge(connection, count, None)
+            return _INSERTED if self.is_plain else self.row_result(connection, count, None)
         found = connection.fetch(sql, row)
-        return self.judge(connection, len(found), found[0] if found else None)
+        return self.row_result(connection, len(found), found[0] if found else None)
 
-    def judge(self, connection: Connection, count: int, row: Any) -> Written:
+    def row_result(self, connection: Connection, count: int, row: Any) -> Written:
         """Return the result of a row. Called once after each row."""
         if self.is_plain:
             return _INSERTED
@@ -268,7 +268,7 @@ def _write_at_once(connection: Connection, writer: RowWriter, sql: str, rows: Se
         connection.dialect.insert_many(connection, many_rows, rows)
         return [_INSERTED] * len(rows)
     found = connection.dialect.send_many(connection, many_rows, rows)
-    return [writer.judge(connection, count, returned[0] if returned else None) for count, returned in found]
+    return [writer.row_result(connection, count, returned[0] if returned else None) for count, returned in found]
 
 
 def _write_in_parts(connection: Connection, writer: RowWriter, sql: str, rows: Sequence[Stored]) -> list[Written]:
@@ -302,7 +302,7 @@ def _write_row(connection: Connection, writer: RowWriter, sql: str, row: Stored,
             return in_savepoint(connection, lambda: writer.send(connection, sql, row), _PART)
         return writer.send(connection, sql, row)
     except _errors(connection) as error:
-        writer.judge(connection, 0, None)
+        writer.row_result(connection, 0, None)
         if not _is_refusal(connection, error):
             raise
         if isinstance(error, TooLarge):

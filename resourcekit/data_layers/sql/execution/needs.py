@@ -17,13 +17,13 @@ import attrs
 
 from resourcekit.data_layers.transactions import aside
 
-__all__ = ["Asker", "Need", "Use", "askers", "level_of", "may_open"]
+__all__ = ["Need", "Requester", "Use", "level_of", "may_open", "requesters"]
 
 
-Asker = tuple[int, int]
+Requester = tuple[int, int]
 """How many open transactions a task has put aside, and the id of the task."""
 
-askers: ContextVar[Sequence[Asker]] = ContextVar("resourcekit_sql_askers", default=())
+requesters: ContextVar[Sequence[Requester]] = ContextVar("resourcekit_sql_requesters", default=())
 """The tasks for which one task reads."""
 
 
@@ -76,7 +76,7 @@ def level_of(held: Iterable[tuple[Use, int]], me: int) -> int:
     threads that were started inside of a block count the transactions that were put aside there.
     """
     blocks = [user for use, user in held if use.is_block]
-    return max(max(level, blocks.count(user)) for level, user in ((aside.get(), me), *askers.get()))
+    return max(max(level, blocks.count(user)) for level, user in ((aside.get(), me), *requesters.get()))
 
 
 def may_open(most: int, total: int, uses: Collection[Use], need: Need) -> bool:

@@ -40,10 +40,12 @@ async def stream(
             yield row
         return
     alone, deadline = savepoint is None, call_deadline(repo, repo.seconds)
-    hold = repo.async_pools.here().hold(Use.STREAM)
+    checkout = repo.async_pools.here().checkout(Use.STREAM)
     try:
         connection = (
-            savepoint.open_transaction.connection if savepoint is not None else await with_timeout(deadline, hold.take, deadline)
+            savepoint.open_transaction.connection
+            if savepoint is not None
+            else await with_timeout(deadline, checkout.take, deadline)
         )
         assert isinstance(connection, AsyncConnection)
         connection.autocommit_write = False
@@ -54,9 +56,9 @@ async def stream(
                 yield row
             deadline = call_deadline(repo, repo.seconds)  # each step of the iteration has the timeout of a call
         await with_timeout(deadline, connection.work, _close, reader, deadline, True, alone)
-        hold.put()
+        checkout.put()
     except BaseException as error:
-        await hold.discard()
+        await checkout.discard()
         if savepoint is not None and not isinstance(error, GeneratorExit):
             ended_in(savepoint.open_transaction, error)
         if isinstance(error, Exception):

@@ -86,7 +86,7 @@ class TaskQueue:
 
 
 class Places(TaskQueue):
-    """The places of a pool. A hold may have one beyond the limit if all others would wait for each other (module ``needs``)."""
+    """The places of a pool. A checkout may have one beyond the limit if all others would wait for each other (module ``needs``)."""
 
     def _has_extra(self, holder: Any) -> bool:
         if len(self._inside) < self._most or any(turn.done() for turn, _ in self._waiting):
@@ -99,7 +99,7 @@ class Places(TaskQueue):
         return level_of([(each.need.use, each.need.user) for each in self._holds()], user)
 
     def _holds(self) -> list[Any]:
-        """Return the holds that have a place. A connection that is opened without a waiting caller has one, too."""
+        """Return the checkouts that have a place. A connection that is opened without a waiting caller has one, too."""
         return [each for each in self._inside if not isinstance(each, asyncio.Future)]
 
 

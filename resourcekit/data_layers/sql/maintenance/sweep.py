@@ -58,14 +58,14 @@ class Ranges(Protocol):
         ...
 
 
-class _Does(Protocol):
+class _SweepStore(Protocol):
     """The part of a store that a sweep needs."""
 
     async def step(self, function: Any, *args: Any, writes: bool = True) -> Any:
         """Run a function on a connection, with the full timeout of a call."""
 
 
-async def sweep(store: _Does, ranges: Ranges, pace: float, size: int | None) -> AsyncIterator[int]:
+async def sweep(store: _SweepStore, ranges: Ranges, pace: float, size: int | None) -> AsyncIterator[int]:
     """Yield the count of each batch. A batch takes about ``pace`` seconds, or covers ``size`` rows.
 
     If the server refuses a transaction for its size, the range is halved and tried again, and no later range is larger. Raises
@@ -90,7 +90,7 @@ async def sweep(store: _Does, ranges: Ranges, pace: float, size: int | None) -> 
             amount = min(most, int(max(ranges.least, amount * min(_GROWTH, pace / max(took, 0.0001)))))
 
 
-async def _leave_alone(store: _Does, took: float, *, is_last: bool) -> None:
+async def _leave_alone(store: _SweepStore, took: float, *, is_last: bool) -> None:
     """Do maintenance after a batch, and pause as long as the dialect asks for, but not beyond the deadline.
 
     This happens before the count is yielded, so that a caller that stops the sweep need not wait for another batch.

@@ -15,7 +15,7 @@ from sqlalchemy import event
 from sqlalchemy.util import await_only
 
 from resourcekit.call_context import CallMode, call_mode
-from resourcekit.data_layers.callbacks import Waiting, run_waiting, run_waiting_now
+from resourcekit.data_layers.callbacks import Callback, run_callbacks, run_callbacks_sync
 from resourcekit.data_layers.driver_names import require_names
 from resourcekit.data_layers.sql.dialects.base import Dialect
 from resourcekit.data_layers.sql.execution.execute import INTERRUPTED, OpenTransaction
@@ -31,7 +31,7 @@ _OVER = "the transaction that was joined has ended inside of the block; leave th
 class ExternalTransaction:
     """The functions and blocks that depend on the transactions of a SQLAlchemy connection. It lives as long as the connection.
 
-    waiting: functions to call after the user's transaction ends, or after the savepoint around them is rolled back.
+    callbacks: functions to call after the user's transaction ends, or after the savepoint around them is rolled back.
     open_transactions: the OpenTransaction of each block that is open.
 
     If a call inside a block was interrupted from outside, how much it wrote is not known. Then a commit is refused, unless a
@@ -39,7 +39,7 @@ class ExternalTransaction:
     """
 
     def __init__(self, sa_connection: sa.Connection, dialect: Dialect, *, is_async: bool) -> None:
-        self.waiting: list[Waiting] = []
+        self.callbacks: list[Callback] = []
         self.open_transactions: list[OpenTransaction] = []
         self._marks: dict[str, int] = {}
         self._ages: dict[str, int] = {}
@@ -105,48 +105,48 @@ class ExternalTransaction:
     def _rolled_back(self, _: object) -> None:
         self._run(self._over(), rolled_back())
 
-    def _run(self, waiting: list[Waiting], error: BaseException | None) -> None:
-        if not waiting:
+    def _run(self, callbacks: list[Callback], error: BaseException | None) -> None:
+        if not callbacks:
             return
         with outside_transaction():
             if self._is_async:  # the commit of an async connection runs in a greenlet of its loop
-                await_only(self._in_loop(waiting, error))
+                await_only(self._in_loop(callbacks, error))
             else:
-                run_waiting_now(waiting, error)
+                run_callbacks_sync(callbacks, error)
 
     @staticmethod
-    async def _in_loop(waiting: list[Waiting], error: BaseException | None) -> None:
+    async def _in_loop(callbacks: list[Callback], error: BaseException | None) -> None:
         token = call_mode.set(CallMode.ASYNC)
         try:
-            await run_waiting(waiting, error)
+            await run_callbacks(callbacks, error)
         finally:
             call_mode.reset(token)
 
-    def _over(self) -> list[Waiting]:
-        """Return the waiting functions.
+    def _over(self) -> list[Callback]:
+        """Return the callbacks.
 
         Mark open blocks as lost, so that none of them writes into the next transaction by mistake.
         """
-        waiting = self.waiting[:]
-        self.waiting.clear()
+        callbacks = self.callbacks[:]
+        self.callbacks.clear()
         self._marks.clear()
         self._ages.clear()
         self._interrupted_at = None
         for open_transaction in self.open_transactions:
             open_transaction.lose(_OVER)
-        return waiting
+        return callbacks
 
     def _marked(self, name: str) -> None:
-        self._marks[name] = len(self.waiting)
+        self._marks[name] = len(self.callbacks)
         self._ages.setdefault(name, len(self._ages))
 
     def _rolled_back_to(self, name: str) -> None:
-        # A savepoint without a mark is older than all waiting functions.
+        # A savepoint without a mark is older than all callbacks.
         mark = self._marks.get(name, 0)
         if self._interrupted_at is not None and self._ages.get(name, -1) < self._interrupted_at:
             self._interrupted_at = None
-        undone = [each for each in self.waiting[mark:] if not each.needs_commit]
-        self.waiting[mark:] = [attrs.evolve(each, error=each.error or rolled_back()) for each in undone]
+        undone = [each for each in self.callbacks[mark:] if not each.needs_commit]
+        self.callbacks[mark:] = [attrs.evolve(each, error=each.error or rolled_back()) for each in undone]
         for open_transaction in self.open_transactions:
             open_transaction.is_aborted = False
 

@@ -74,7 +74,7 @@ class joined:  # noqa: N801  # a context manager, named as it is used: with join
             call_mode.set(before)
         self._external_transaction = external_transaction_of(sa_connection, connection.dialect, is_async=is_async)
         for savepoint in self._levels:
-            savepoint.waiting = self._external_transaction.waiting  # one list keeps the order over all resources
+            savepoint.callbacks = self._external_transaction.callbacks  # one list keeps the order over all resources
             self._external_transaction.open_transactions.append(savepoint.open_transaction)
         if isinstance(self._given, (Session, AsyncSession)):
             self._session = self._given if isinstance(self._given, Session) else self._given.sync_session

@@ -14,8 +14,8 @@ from types import TracebackType
 from typing import Any
 
 from resourcekit.call_context import CallMode, Deadline, call_deadline, call_mode
-from resourcekit.data_layers.callbacks import run_waiting
-from resourcekit.data_layers.sql.execution.async_pool import AsyncConnection, Hold
+from resourcekit.data_layers.callbacks import run_callbacks
+from resourcekit.data_layers.sql.execution.async_pool import AsyncConnection, Checkout
 from resourcekit.data_layers.sql.execution.connection import Connection, begin, commit, rollback
 from resourcekit.data_layers.sql.execution.engines import Engines
 from resourcekit.data_layers.sql.execution.execute import (
@@ -49,7 +49,7 @@ class NestedTransaction(AbstractAsyncContextManager[Savepoint]):
     happens, nothing stays ambient, and the connection is given back clean or closed; a block that is dropped sees to it, too.
     """
 
-    __slots__ = ("_before", "_connection", "_hold", "_repo", "_savepoint", "_thread")
+    __slots__ = ("_before", "_checkout", "_connection", "_repo", "_savepoint", "_thread")
 
     def __init__(self, repo: Engines) -> None:
         self._repo = repo
@@ -57,7 +57,7 @@ class NestedTransaction(AbstractAsyncContextManager[Savepoint]):
         self._thread = 0
         self._savepoint: Savepoint | None = None
         self._connection: Connection | None = None
-        self._hold: Hold | None = None
+        self._checkout: Checkout | None = None
 
     async def __aenter__(self) -> Savepoint:
         """Begin. Raises Timeout where others write until the deadline."""
@@ -117,13 +117,13 @@ class NestedTransaction(AbstractAsyncContextManager[Savepoint]):
 
         async def start() -> AsyncConnection:
             while True:
-                self._hold = hold = pool.hold(Use.TRANSACTION)
+                self._checkout = checkout = pool.checkout(Use.TRANSACTION)
                 try:
-                    self._connection = connection = await hold.take(deadline)
+                    self._connection = connection = await checkout.take(deadline)
                     await connection.work(_begin_within, deadline)
                 except BaseException as error:
-                    lost = hold.connection is not None and _is_lost(hold.connection, error)
-                    await hold.put_back(error)
+                    lost = checkout.connection is not None and _is_lost(checkout.connection, error)
+                    await checkout.put_back(error)
                     if not lost:
                         raise
                 else:
@@ -141,7 +141,7 @@ class NestedTransaction(AbstractAsyncContextManager[Savepoint]):
         try:
             ambient.set(self._before)
             if savepoint.open_transaction.process_state is not self._repo.process_state:
-                self._savepoint = self._connection = self._hold = None
+                self._savepoint = self._connection = self._checkout = None
                 return  # The child of a fork: the connection is its parent's.
             ended = error or (rolled_back() if savepoint.is_doomed else None)
             unfinished = None if savepoint.scope.close(savepoint) or ended is not None else DataLayerError(_UNFINISHED)
@@ -155,21 +155,21 @@ class NestedTransaction(AbstractAsyncContextManager[Savepoint]):
                 savepoint.scope.give()
                 self._savepoint = self._savepoint if savepoint.outer is None else None
             self.abandon()
-            await run_waiting(savepoint.waiting, unknown)
+            await run_callbacks(savepoint.callbacks, unknown)
             raise
         if ended is None and savepoint.outer is not None:
-            savepoint.outer.waiting.extend(savepoint.waiting)
+            savepoint.outer.callbacks.extend(savepoint.callbacks)
             return
-        if savepoint.waiting:
-            await run_waiting(savepoint.waiting, ended)
+        if savepoint.callbacks:
+            await run_callbacks(savepoint.callbacks, ended)
         if unfinished is not None:
             raise unfinished
 
     async def _finish(self, savepoint: Savepoint, *, keep: bool) -> None:
         if savepoint.outer is not None:
             await self._end_savepoint(savepoint, keep=keep)
-        elif self._hold is not None:
-            await self._end_async(savepoint.open_transaction, self._hold, keep=keep)
+        elif self._checkout is not None:
+            await self._end_async(savepoint.open_transaction, self._checkout, keep=keep)
         else:
             self._end(savepoint.open_transaction, keep=keep)
 
@@ -181,10 +181,10 @@ class NestedTransaction(AbstractAsyncContextManager[Savepoint]):
                 ambient.set(self._before)
             savepoint.open_transaction.lose(INTERRUPTED)
             savepoint.open_transaction.abandon(savepoint)
-        hold, self._hold = self._hold, None
+        checkout, self._checkout = self._checkout, None
         connection, self._connection = self._connection, None
-        if hold is not None:
-            hold.abandon()
+        if checkout is not None:
+            checkout.abandon()
         elif connection is not None and connection.user == self._thread:
             self._repo.sync_pool.discard(connection)
 
@@ -220,7 +220,7 @@ class NestedTransaction(AbstractAsyncContextManager[Savepoint]):
                 raise as_ours(error, connection.dialect) from None
             raise
 
-    async def _end_async(self, open_transaction: OpenTransaction, hold: Hold, *, keep: bool) -> None:
+    async def _end_async(self, open_transaction: OpenTransaction, checkout: Checkout, *, keep: bool) -> None:
         deadline = ending_deadline(self._repo)
         connection = open_transaction.connection
         assert isinstance(connection, AsyncConnection)
@@ -228,11 +228,11 @@ class NestedTransaction(AbstractAsyncContextManager[Savepoint]):
             if not (open_transaction.reason and not keep):
                 await with_timeout(deadline, connection.work, _finish, open_transaction, keep, deadline, holder=open_transaction)
             if open_transaction.reason or not connection.is_clean():
-                await hold.discard()
+                await checkout.discard()
             else:
-                hold.put()
+                checkout.put()
         except BaseException as error:
-            await hold.put_back(error)
+            await checkout.put_back(error)
             if isinstance(error, Exception):
                 raise as_ours(error, connection.dialect) from None
             raise

@@ -18,7 +18,7 @@ from resourcekit.data_layers.sql.dialects.columns import (
     Codec,
     Family,
     Form,
-    Unfit,
+    UnfitValue,
     decode_bool,
     encode_date,
     encode_decimal,
@@ -47,7 +47,7 @@ def _encode_moment(value: Any) -> str:
 def _decode_moment(stored: Any) -> dt.datetime:
     found = stored if isinstance(stored, dt.datetime) else dt.datetime.fromisoformat(stored)
     if found.tzinfo is not None:
-        raise Unfit("has a time zone")
+        raise UnfitValue("has a time zone")
     return found.replace(tzinfo=dt.UTC)
 
 
@@ -59,7 +59,7 @@ def _decode_time(stored: Any) -> dt.time:
     if isinstance(stored, str):
         return dt.time.fromisoformat(stored)
     if not dt.timedelta(0) <= stored < dt.timedelta(1):
-        raise Unfit("is no time of a day")
+        raise UnfitValue("is no time of a day")
     found: dt.datetime = _START + stored
     return found.time()
 

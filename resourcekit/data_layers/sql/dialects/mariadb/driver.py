@@ -53,7 +53,7 @@ class MariaDriver(Features, Driver):
         if connection.raw.character_set_name() != parameters.CHARSET:
             raise sessions.other_charset(connection, connection.raw.character_set_name())
         if connection.is_external:
-            timeouts_end, packet, modes, *charsets, _ = connection.fetch(sessions.GUEST_SETTINGS)[0]
+            timeouts_end, packet, modes, *charsets, _ = connection.fetch(sessions.EXTERNAL_SETTINGS)[0]
             sessions.check(connection, modes, charsets)
             connection.callback_state.timeouts_end, connection.callback_state.packet = timeouts_end == 1, packet
             self._see_server(connection)

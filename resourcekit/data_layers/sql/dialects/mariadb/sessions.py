@@ -10,7 +10,7 @@ from resourcekit.data_layers.sql.dialects.mariadb import upserts
 from resourcekit.data_layers.sql.dialects.mariadb.parameters import CHARSET
 from resourcekit.errors import DeclarationError, InvalidArgument
 
-__all__ = ["COLLATION", "GUEST_SETTINGS", "NAMES", "check", "other_charset"]
+__all__ = ["COLLATION", "EXTERNAL_SETTINGS", "NAMES", "check", "other_charset"]
 
 COLLATION: Final = "utf8mb4_nopad_bin"
 """Compares code points, and counts trailing spaces."""
@@ -18,7 +18,7 @@ COLLATION: Final = "utf8mb4_nopad_bin"
 NAMES = f"character_set_client = {CHARSET}, character_set_results = {CHARSET}, collation_connection = {COLLATION}"
 """Settings that transfer text unchanged in both directions, whatever an ``init_command`` or an option file has set."""
 
-GUEST_SETTINGS = (
+EXTERNAL_SETTINGS = (
     "SELECT @@innodb_rollback_on_timeout, @@max_allowed_packet, @@sql_mode, "
     f"@@character_set_client, @@character_set_connection, @@character_set_results, {upserts.MARK} := 0"
 )

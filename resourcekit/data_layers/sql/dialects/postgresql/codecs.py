@@ -16,7 +16,7 @@ from resourcekit.data_layers.sql.dialects.columns import (
     Codec,
     Family,
     Form,
-    Unfit,
+    UnfitValue,
     encode_decimal,
     require_date,
     require_duration,
@@ -42,11 +42,11 @@ def _encode_bool(value: Any) -> bool:
 
 def _decode_moment(stored: Any) -> dt.datetime:
     if stored.__class__ is not dt.datetime:
-        raise Unfit("lies outside of the years 1 to 9999")
+        raise UnfitValue("lies outside of the years 1 to 9999")
     if stored.tzinfo is dt.UTC:
         return stored
     if stored.tzinfo is None:
-        raise Unfit("has no time zone")
+        raise UnfitValue("has no time zone")
     found: dt.datetime = stored.astimezone(dt.UTC)
     return found
 
@@ -54,7 +54,7 @@ def _decode_moment(stored: Any) -> dt.datetime:
 def _decoder(python: type, what: str) -> Any:
     def decode(stored: Any) -> Any:
         if stored.__class__ is not python:
-            raise Unfit(what)
+            raise UnfitValue(what)
         return stored
 
     return decode
@@ -64,7 +64,7 @@ def _decode_decimal(stored: Any) -> Decimal:
     if isinstance(stored, int):
         stored = Decimal(stored)
     if not isinstance(stored, Decimal) or not stored.is_finite():
-        raise Unfit("is no finite number")
+        raise UnfitValue("is no finite number")
     return stored
 
 

@@ -72,7 +72,7 @@ _HINTS = {
     "3D000": "Create the database.",
     "42501": "Grant this user what it needs on the table.",
 }
-_SAID = (
+_STATE_OF_MESSAGE = (
     (re.compile(r"too many clients|remaining connection slots|too many connections"), "53300"),
     (re.compile(r"database system is|not yet accepting connections"), "57P03"),
     (re.compile(r"password authentication failed|no password supplied|role \".*\" does not exist"), "28P01"),
@@ -147,7 +147,7 @@ def _without_state(error: Exception) -> ErrorInfo:
         return ErrorInfo(ErrorKind.DOWN, hint="PostgreSQL 14 or later is needed.")
     if "number of parameters" in str(error):
         return ErrorInfo(ErrorKind.UNSTORABLE, hint="the call has more than 65,535 values; make it in parts")
-    for said, state in _SAID:
+    for said, state in _STATE_OF_MESSAGE:
         if said.search(str(error)):
             return ErrorInfo(ErrorKind.DOWN, hint=_HINTS[state])
     if isinstance(error, psycopg.OperationalError) and getattr(error, "pgconn", None) is None:

@@ -46,7 +46,7 @@ class PostgresDates(DateFunctions):
 
 
 Element = sa.ColumnElement[Any]
-_NOUGHT: Any = sa.literal_column("0")
+_ZERO: Any = sa.literal_column("0")
 
 
 def _numeric(text: str) -> Element:
@@ -68,7 +68,7 @@ class PostgresFunctions(PostgresDates, Functions):
         return self.decimal_division(sa.cast(left, sa.Numeric()), sa.cast(right, sa.Numeric()))
 
     def decimal_division(self, left: Element, right: Element) -> tuple[Element, Element]:
-        divisor = sa.func.nullif(right, _NOUGHT)
+        divisor = sa.func.nullif(right, _ZERO)
         return toward_floor(sa.func.div(left, divisor), sa.func.mod(left, divisor), right)
 
     def decimal_rounded(self, number: Element, places: int) -> Element:

@@ -61,7 +61,7 @@ def _classes() -> tuple[dict[str, Any], Any]:
 
     from_text = dt.datetime.fromisoformat
 
-    class Careful(adapt.Loader):
+    class LenientLoader(adapt.Loader):
         """Loads by psycopg, and returns the text of what psycopg refuses."""
 
         usual: Any = None
@@ -79,14 +79,14 @@ def _classes() -> tuple[dict[str, Any], Any]:
             except (psycopg.Error, ValueError, OverflowError, NotImplementedError):
                 return bytes(data).decode("ascii", "replace")
 
-    class Moment(Careful):
+    class Moment(LenientLoader):
         def load(self, data: Any) -> Any:
             try:
                 return from_text(bytes(data).decode())  # in UTC on our own connections
             except ValueError:
                 return super().load(data)
 
-    class Naive(Careful):
+    class NaiveMoment(LenientLoader):
         def load(self, data: Any) -> Any:
             found = super().load(data)
             if not isinstance(found, dt.datetime):
@@ -99,7 +99,7 @@ def _classes() -> tuple[dict[str, Any], Any]:
             except OverflowError:
                 return bytes(data).decode("ascii", "replace")
 
-    class Span(Careful):
+    class Span(LenientLoader):
         def load(self, data: Any) -> Any:
             text = bytes(data)
             if any(part in text for part in _REFUSED_PARTS):
@@ -111,7 +111,13 @@ def _classes() -> tuple[dict[str, Any], Any]:
         def load(self, data: Any) -> str:
             return bytes(data).decode()
 
-    return {"timestamptz": Moment, "timestamp": Naive, "interval": Span, "date": Careful, "time": Careful}, JSONText
+    return {
+        "timestamptz": Moment,
+        "timestamp": NaiveMoment,
+        "interval": Span,
+        "date": LenientLoader,
+        "time": LenientLoader,
+    }, JSONText
 
 
 @functools.cache
@@ -123,7 +129,7 @@ def _loaders() -> tuple[tuple[str, Any], ...]:
     for name, base in classes.items():
         oid = psycopg.adapters.types[name].oid
         usual = psycopg.adapters.get_loader(oid, psycopg.pq.Format.TEXT)
-        found.append((name, type(f"Careful{name}", (base,), {"usual": usual})))
+        found.append((name, type(f"LenientLoader{name}", (base,), {"usual": usual})))
     return tuple(found)
 
 

@@ -18,7 +18,7 @@ from resourcekit.data_layers.sql.dialects.columns import (
     Codec,
     Family,
     Form,
-    Unfit,
+    UnfitValue,
     decode_bool,
     encode_date,
     encode_decimal,
@@ -56,7 +56,7 @@ def moment_of(stored: Any) -> dt.datetime:
 def _decode_time(stored: str) -> dt.time:
     found = dt.time.fromisoformat(stored)
     if found.tzinfo is not None:
-        raise Unfit("has a time zone")
+        raise UnfitValue("has a time zone")
     return found
 
 
@@ -89,7 +89,7 @@ def decimal_of(stored: Any) -> Decimal:
     """
     found = Decimal(repr(stored) if isinstance(stored, float) else stored)
     if not found.is_finite():
-        raise Unfit("is no finite number")
+        raise UnfitValue("is no finite number")
     return plain(found)
 
 

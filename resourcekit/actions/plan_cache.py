@@ -27,7 +27,7 @@ from resourcekit.expressions.related import ManyOf, OneOf, Parent
 from resourcekit.expressions.rewriting import children, rebuild
 from resourcekit.expressions.shape import Shaper
 
-__all__ = ["Made", "Read", "planned"]
+__all__ = ["CompileRead", "Read", "cached_read"]
 
 
 @attrs.frozen
@@ -39,7 +39,7 @@ class Read:
     context: Any = None
 
 
-Made = Callable[[Query[Any], Watched, Shaper], Awaitable[Read]]
+CompileRead = Callable[[Query[Any], Watched, Shaper], Awaitable[Read]]
 """Compiles a query; the parameters come from the Shaper."""
 
 
@@ -123,7 +123,7 @@ def _key_of(query: Query[Any], values: list[Any]) -> Hashable:
     )
 
 
-class _Marking:
+class _SlotMaker:
     """Replaces the values of a query by slots, in the order in which ``_key`` collects them."""
 
     def __init__(self) -> None:
@@ -152,7 +152,7 @@ class _Marking:
 
 
 @attrs.frozen
-class _Known:
+class _CachedPlan:
     """A kept plan.
 
     fixed: parameters that no value of the query decides. slots: parameter, place of its value, and cast (``None``: as it is).
@@ -179,32 +179,32 @@ class _Known:
         return Read(self.plan, params, self.context)
 
 
-async def planned(runtime: Runtime, query: Query[Any], tag: Hashable, shown: Shown, make: Made) -> Read:
+async def cached_read(runtime: Runtime, query: Query[Any], tag: Hashable, shown: Shown, compile_read: CompileRead) -> Read:
     """Return a read of a query with its values.
 
-    tag: what the plan depends on besides the query. make: compiles the query the first time.
+    tag: what the plan depends on besides the query. compile_read: compiles the query the first time.
     """
     values: list[Any] = []
     try:
         key: Hashable = ("known", tag, _key_of(query, values))
         known = runtime.kept.get(key)
     except (_NoKey, TypeError):  # a part of the key may not be hashable
-        return await make(query, Watched(shown), Shaper())
+        return await compile_read(query, Watched(shown), Shaper())
     cut = {"limit": query.row_limit, "offset": query.row_offset}
     if known is None:
         shaper, watched = Shaper(), Watched(shown)
-        made = await make(_Marking().query(query), watched, shaper)
-        runtime.keep(key, lambda: _learned(runtime, made, watched, shaper, values) or False)
+        made = await compile_read(_SlotMaker().query(query), watched, shaper)
+        runtime.keep(key, lambda: _plan_to_keep(runtime, made, watched, shaper, values) or False)
         return attrs.evolve(made, params={**made.params, **cut})
     found: Read | None = known.read(values, cut) if known else None
     if found is not None:
         return found
     if known:
         runtime.kept.pop(key, None)
-    return await make(query, Watched(shown), Shaper())
+    return await compile_read(query, Watched(shown), Shaper())
 
 
-def _learned(runtime: Runtime, made: Read, watched: Watched, shaper: Shaper, values: list[Any]) -> _Known | None:
+def _plan_to_keep(runtime: Runtime, made: Read, watched: Watched, shaper: Shaper, values: list[Any]) -> _CachedPlan | None:
     """Return the plan to keep; ``None`` if the plan depends on a value, or on the context of the call."""
     slots = tuple((name, slot.place, slot.cast) for name, slot in shaper.slots.items())
     is_whole = {place for _, place, _ in slots} == set(range(len(values)))
@@ -214,4 +214,4 @@ def _learned(runtime: Runtime, made: Read, watched: Watched, shaper: Shaper, val
         return None
     fixed = {name: value for name, value in made.params.items() if name not in shaper.slots}
     seen = tuple((each, each.store, each.joins) for each in dict.fromkeys((runtime, *watched.seen)))
-    return _Known(made.plan, made.context, fixed, slots, seen)
+    return _CachedPlan(made.plan, made.context, fixed, slots, seen)
