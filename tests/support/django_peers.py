@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import sys
 import types
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -107,7 +109,7 @@ def _user(name: str = "alice") -> Any:
 def simplejwt() -> dict[str, Any]:
     """Sign in, refresh, repeat, verify, black-list, log out everywhere, and count the rows of Simple JWT's own tables."""
     configure()
-    from django.test import Client
+    from django.test import Client, override_settings
     from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
 
     from resourcekit_web.bridges.simplejwt import RefreshToken
@@ -133,7 +135,15 @@ def simplejwt() -> dict[str, Any]:
     blacklisted = [made.blacklist()[1], made.blacklist()[1]]
     token.log_out_everywhere(str(user.pk))
     after = post("/token", **login).json()
+    with override_settings(RESOURCEKIT={"TOKEN": _away(), "SUPERVISE": False}):
+        away = post("/token", **login)
+        paused = post("/refresh", refresh=after["refresh"]).status_code
+    with _user_ids_of("email"):
+        nameless = RefreshToken.for_user(user)
+        nameless_is_new = nameless.blacklist()[1]
     return {
+        "away": [away.status_code, away.headers.get("Retry-After"), paused],
+        "nameless": [nameless_is_new, post("/verify", token=str(nameless)).status_code],
         "turned": turned.status_code,
         "repeated": (repeated.status_code, repeated.json()["detail"]),
         "verified": verified,
@@ -145,9 +155,55 @@ def simplejwt() -> dict[str, Any]:
     }
 
 
+@contextmanager
+def _user_ids_of(field: str) -> Generator[None]:
+    """Let Simple JWT write another field of the user into its tokens."""
+    from rest_framework_simplejwt.settings import api_settings
+
+    was = api_settings.USER_ID_FIELD
+    api_settings.USER_ID_FIELD = field
+    try:
+        yield
+    finally:
+        api_settings.USER_ID_FIELD = was
+
+
+def __getattr__(name: str) -> Any:
+    """Return the strategy with a claim of its own. Its base can be imported only when Django has settings."""
+    if name != "WithEmail":
+        raise AttributeError(name)
+    from resourcekit_web.bridges.allauth import TokenStrategy
+
+    class WithEmail(TokenStrategy):
+        def get_claims(self, user: Any) -> dict[str, Any]:
+            return {"email": user.email}
+
+    return WithEmail
+
+
 def _away() -> Any:
     """Return a resource with the same key whose store does not answer."""
     return declare_tokens(SQL("postgresql://user@127.0.0.1:9/nothing", table="away"), jwt=JWT(SECRET), storage=False)
+
+
+def _after_changes(user: Any, sign_in: Callable[[], Any], refreshed: Callable[[Any], Any]) -> dict[str, Any]:
+    """Refresh after a change of the user's mail, activity and password."""
+    from django.test import override_settings
+
+    told, inactive, changed = sign_in(), sign_in(), sign_in()
+
+    def refused(pair: Any) -> list[Any]:
+        return [refreshed(pair).status_code, token.token_revoked(pair["access_token"])]
+
+    type(user).objects.update(email="new@shop.example")
+    with override_settings(HEADLESS_TOKEN_STRATEGY=f"{__name__}.WithEmail"):
+        claims = token.verify(refreshed(told).json()["data"]["access_token"])
+    type(user).objects.update(is_active=False)
+    seen = {"told": claims["email"], "inactive": refused(inactive)}
+    type(user).objects.update(is_active=True)
+    user.set_password("another")
+    user.save()
+    return {**seen, "changed": refused(changed)}
 
 
 def allauth() -> dict[str, Any]:
@@ -182,6 +238,7 @@ def allauth() -> dict[str, Any]:
             ask("POST", "/tokens/refresh", {"refresh_token": third["refresh_token"]}),
             ask("GET", "/auth/session", authorization=f"Bearer {third['access_token']}"),
         ]
+    changes = _after_changes(user, sign_in, lambda pair: ask("POST", "/tokens/refresh", {"refresh_token": pair["refresh_token"]}))
     Session.objects.all().delete()
     gone = ask("POST", "/tokens/refresh", {"refresh_token": third["refresh_token"]}).status_code
     return {
@@ -194,6 +251,7 @@ def allauth() -> dict[str, Any]:
         "reuse": (repeated, reused),
         "out": out,
         "away": [(reply.status_code, reply.headers.get("Retry-After")) for reply in away],
+        **changes,
         "gone": (gone, token.token_revoked(third["access_token"])),
     }
 

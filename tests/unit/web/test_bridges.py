@@ -3,6 +3,7 @@
 import asyncio
 import time
 import uuid
+from datetime import timedelta
 from typing import Annotated
 
 import httpx
@@ -339,3 +340,54 @@ def test_authx_asks_the_resource(keyless):
     assert ({"sub": "alice", "plan": "large"}, 200) == (seen.json(), out.status_code)
     assert [401, 200, 401] == one
     assert 401 == client.get("/me", headers=second).status_code
+
+
+def test_authx_renews_no_revoked_cookie(keyless):
+    """Its middleware for implicit refreshes renews a valid cookie with all of its claims, and neither a revoked one nor a garbage one."""
+    from authx import AuthX, AuthXConfig, TokenPayload
+    from fastapi import Depends, FastAPI
+
+    from resourcekit_web.bridges.authx import connect
+
+    config = AuthXConfig(
+        JWT_SECRET_KEY=SECRET,
+        JWT_TOKEN_LOCATION=["cookies"],
+        JWT_COOKIE_CSRF_PROTECT=False,
+        JWT_IMPLICIT_REFRESH_DELTATIME=timedelta(hours=1),
+        JWT_IMPLICIT_REFRESH_ROUTE_EXCLUDE=["/plain"],
+    )
+    auth = AuthX(config)
+    bridge = connect(auth, keyless)
+    app = FastAPI()
+    auth.handle_errors(app)
+    app.middleware("http")(auth.implicit_refresh_middleware)
+
+    @app.get("/me")
+    async def me(payload: Annotated[TokenPayload, Depends(auth.access_token_required)]):
+        return payload.model_extra
+
+    @app.get("/logout")
+    async def logout(payload: Annotated[TokenPayload, Depends(auth.access_token_required)]):
+        await bridge.revoke_async(payload.model_dump())
+
+    @app.get("/plain")
+    async def plain():
+        return {}
+
+    def ask(path, token):
+        return Asgi(app).get(path, headers={"Cookie": f"{config.JWT_ACCESS_COOKIE_NAME}={token}"})
+
+    def renewed(path, token):
+        return ask(path, token).cookies.get(config.JWT_ACCESS_COOKIE_NAME)
+
+    family = bridge.new_family()
+    first = auth.create_access_token("alice", data={"plan": "large", **bridge.issued("alice"), **family})
+    second = renewed("/me", first)
+    claims = ask("/me", second).json()
+    seen = [renewed("/plain", second), renewed("/me", "x.y.z"), renewed("/logout", second)]
+    after = [(ask("/me", each).status_code, renewed("/me", each)) for each in (first, second)]
+
+    assert {"plan": "large", **family}.items() <= claims.items()
+    assert claims["rk_gen"]
+    assert [None] * 3 == seen
+    assert [(401, None)] * 2 == after

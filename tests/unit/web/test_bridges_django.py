@@ -20,8 +20,13 @@ def seen(scenario, *arguments):
 
 
 def test_simple_jwt_keeps_its_views_and_asks_the_resource():
-    """Its views refuse used and revoked tokens, a black-listed refresh token ends its sign-in, and no row of its own is written."""
+    """Its views refuse used and revoked tokens, a black-listed refresh token ends its sign-in, and no row of its own is written.
+
+    A store that does not answer is a 503 at a sign-in. A user whose field of identity is empty gets a token that can be revoked.
+    """
     assert {
+        "away": [503, "5", 401],
+        "nameless": [True, 401],
         "turned": 200,
         "repeated": [401, "Token is blacklisted"],
         "verified": [200, 401, 401],
@@ -34,7 +39,10 @@ def test_simple_jwt_keeps_its_views_and_asks_the_resource():
 
 
 def test_allauth_gets_the_tokens_of_the_resource():
-    """Sign-in, rotation, reuse and log-out by allauth's API for apps; tokens end with the session of Django."""
+    """Sign-in, rotation, reuse and log-out by allauth's API for apps; tokens end with the session of Django.
+
+    A refresh asks for the claims again, and is refused to a user who is not active or whose password has changed.
+    """
     assert {
         "names": ["access_token", "expires_in", "is_authenticated", "refresh_token", "session_token"],
         "subject": True,
@@ -45,5 +53,8 @@ def test_allauth_gets_the_tokens_of_the_resource():
         "reuse": [400, 401],
         "out": [401, True],
         "away": [[503, "5"]] * 3,
+        "told": "new@shop.example",
+        "inactive": [400, True],
+        "changed": [400, True],
         "gone": [400, True],
     } == seen("allauth")

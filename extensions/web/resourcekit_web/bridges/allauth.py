@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -22,6 +22,7 @@ from allauth.headless.tokens.strategies.sessions import SessionTokenStrategy
 from cryptography.fernet import Fernet
 from cryptography.fernet import InvalidToken as NotDecrypted
 from django.conf import settings
+from django.contrib.auth import get_user
 from django.contrib.auth.signals import user_logged_out
 from django.http import HttpRequest
 
@@ -95,19 +96,38 @@ class TokenStrategy(SessionTokenStrategy):
         return None if made is None else str(made["access_token"])
 
     def refresh_token(self, refresh_token: str) -> tuple[str, str] | None:
-        """Return a new pair for a refresh token; None for one that is not valid, or whose session has ended."""
+        """Return a new pair for a refresh token; None for one that is not valid, or whose session has ended.
+
+        A session has also ended for a user who is not active any more, or whose password has changed.
+        """
         resource = web().settings.resource
         try:
             with _store():
-                pair: TokenPair = resource.rotate(refresh_token)
+                pair: TokenPair = resource.rotate(refresh_token, claims=self._claims_after)
         except InvalidToken:
             return None
-        key = _session_key(pair.access.claims)
-        if key is None or self.lookup_session(key) is None:
+        user = self._user_of(pair.access.claims)
+        if user is None or str(user.pk) != pair.access.claims.subject:
             with _store():
                 resource.revoke(pair.refresh.token, reason="the session has ended")
             return None
         return pair.access.token, pair.refresh.token
+
+    def _claims_after(self, old: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the claims of the next access token. Those of ``get_claims`` are asked for again, as the user may have changed."""
+        user = self._user_of(old)
+        return dict(old) if user is None else {**self.get_claims(user), _SESSION_CLAIM: old[_SESSION_CLAIM]}
+
+    def _user_of(self, claims: Mapping[str, Any]) -> Any:
+        """Return the user of the session that a token names; None if Django would not sign the user in by it."""
+        key = _session_key(claims)
+        session = None if key is None else self.lookup_session(key)
+        if session is None:
+            return None
+        request = HttpRequest()
+        request.session = session
+        user = get_user(request)
+        return user if user.is_authenticated else None
 
 
 def _end_with_session(sender: Any, request: Any = None, **_: Any) -> None:
@@ -126,7 +146,7 @@ def _cipher() -> Fernet:
     return Fernet(base64.urlsafe_b64encode(secret))
 
 
-def _session_key(claims: Claims) -> str | None:
+def _session_key(claims: Mapping[str, Any]) -> str | None:
     text = claims.get(_SESSION_CLAIM)
     try:
         return _cipher().decrypt(text).decode() if isinstance(text, str) else None

@@ -16,9 +16,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 
-from authx import AuthX
+from authx import AuthX, TokenPayload
+from authx.exceptions import AuthXException
+from fastapi import Request, Response
 
 from resourcekit_tokens.errors import InvalidToken
 from resourcekit_tokens.signature import read_claims
@@ -26,11 +30,15 @@ from resourcekit_web.bridges.claims import Bridge
 
 __all__ = ["connect"]
 
+_Next = Callable[[Request], Coroutine[Any, Any, Response]]
+_Middleware = Callable[[Request, _Next], Coroutine[Any, Any, Response]]
+
 
 def connect(auth: AuthX[Any], resource: Any) -> Bridge:
     """Let an ``AuthX`` ask a token resource which tokens are revoked, and return the bridge.
 
-    Give ``data=await bridge.issued_async(uid)`` to ``create_access_token`` and ``create_refresh_token``.
+    Give ``data=await bridge.issued_async(uid)`` to ``create_access_token`` and ``create_refresh_token``. Call it before you add
+    ``auth.implicit_refresh_middleware``: AuthX itself would renew a revoked cookie, so the bridge replaces that function.
     """
     bridge = Bridge(resource=resource)
 
@@ -43,4 +51,28 @@ def connect(auth: AuthX[Any], resource: Any) -> Bridge:
         return await bridge.is_revoked_async(claims)
 
     auth.set_token_blocklist(is_revoked)
+    auth.implicit_refresh_middleware = _refreshing(auth)  # type: ignore[method-assign, assignment]  # of this AuthX only
     return bridge
+
+
+def _refreshing(auth: AuthX[Any]) -> _Middleware:
+    """Return the middleware that renews an access cookie shortly before it expires, as AuthX's own does.
+
+    It renews no revoked cookie, and the new token keeps the claims of the old one: its session and its generation too.
+    """
+
+    async def renew(request: Request, call_next: _Next) -> Response:
+        response = await call_next(request)
+        # The two methods with an underscore are what the middleware of AuthX calls.
+        if not auth.config.has_location("cookies") or not auth._implicit_refresh_enabled_for_request(request):  # noqa: SLF001
+            return response
+        with suppress(AuthXException):
+            token = await auth._get_token_from_request(request=request, locations=["cookies"], refresh=False, optional=False)  # noqa: SLF001
+            payload: TokenPayload = auth.verify_token(token, verify_fresh=False, verify_csrf=False)
+            is_due = payload.time_until_expiry < auth.config.JWT_IMPLICIT_REFRESH_DELTATIME
+            if is_due and not await auth.is_token_in_blocklist(token.token):
+                new = auth.create_access_token(uid=payload.sub, fresh=False, data=payload.model_extra)
+                auth.set_access_cookies(new, response=response)
+        return response
+
+    return renew

@@ -18,20 +18,26 @@ The app ``rest_framework_simplejwt.token_blacklist`` is not needed any more.
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Any
 
 from django.utils.translation import gettext_lazy as _
+from rest_framework.exceptions import APIException
 from rest_framework_simplejwt import serializers, tokens
 from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.settings import api_settings
 
+from resourcekit.errors import DataLayerError
 from resourcekit_web.bridges.claims import Bridge
+from resourcekit_web.core.answers import RETRY_AFTER
 from resourcekit_web.django.auth import web
 
 __all__ = [
     "AccessToken",
     "RefreshToken",
     "SlidingToken",
+    "StoreUnavailable",
     "TokenBlacklistSerializer",
     "TokenObtainPairSerializer",
     "TokenObtainSlidingSerializer",
@@ -51,6 +57,24 @@ def bridge() -> Bridge:
 def _name(setting: str) -> str:
     """Return a setting of Simple JWT that is the name of a claim."""
     return str(getattr(api_settings, setting))
+
+
+class StoreUnavailable(APIException):
+    """The store did not answer: 503 with Retry-After, which REST framework makes of ``wait``."""
+
+    status_code = 503
+    default_detail = _("The service cannot check the token now. Try again.")
+    default_code = "unavailable"
+    wait = RETRY_AFTER
+
+
+@contextmanager
+def _store() -> Generator[None]:
+    """Turn an error of the store into one that the views of REST framework answer."""
+    try:
+        yield
+    except DataLayerError as error:
+        raise StoreUnavailable from error
 
 
 class _Checked(tokens.Token):
@@ -91,7 +115,9 @@ class _Checked(tokens.Token):
         """Return a new token of a user. ``log_out_everywhere`` ends it."""
         made = tokens.Token.for_user.__func__(cls, user)  # type: ignore[attr-defined]  # without the rows of the mixin
         its = bridge()
-        for name, value in {**its.issued(made[its.subject_claim]), **its.new_family()}.items():
+        subject = made[its.subject_claim]
+        # A user whose USER_ID_FIELD is empty has no subject that a log-out everywhere could name.
+        for name, value in {**(its.issued(subject) if subject != "" else {}), **its.new_family()}.items():
             made[name] = value
         return made
 
@@ -119,17 +145,34 @@ class TokenObtainPairSerializer(serializers.TokenObtainPairSerializer):
 
     token_class = RefreshToken
 
+    @classmethod
+    def get_token(cls, user: Any) -> Any:
+        """Return a new token of a user."""
+        with _store():
+            return super().get_token(user)
+
 
 class TokenObtainSlidingSerializer(serializers.TokenObtainSlidingSerializer):
     """Issues tokens that can be revoked."""
 
     token_class = SlidingToken
 
+    @classmethod
+    def get_token(cls, user: Any) -> Any:
+        """Return a new token of a user."""
+        with _store():
+            return super().get_token(user)
+
 
 class TokenRefreshSerializer(serializers.TokenRefreshSerializer):
     """Refuses revoked refresh tokens, and with ``BLACKLIST_AFTER_ROTATION`` those that were used."""
 
     token_class = RefreshToken
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, str]:
+        """Return the next tokens. Raise TokenError for a token that is not valid, or that is revoked."""
+        with _store():
+            return super().validate(attrs)
 
 
 class TokenRefreshSlidingSerializer(serializers.TokenRefreshSlidingSerializer):
@@ -145,7 +188,8 @@ class TokenBlacklistSerializer(serializers.TokenBlacklistSerializer):
 
     def validate(self, attrs: dict[str, Any]) -> dict[Any, Any]:
         """Revoke the token with its family."""
-        self.token_class(attrs["refresh"]).end_session()
+        with _store():
+            self.token_class(attrs["refresh"]).end_session()
         return {}
 
 
