@@ -32,6 +32,8 @@ _CHECK_BYTES = 8
 """Length of the checksum of a cursor without a secret. It detects torn text, not forgery."""
 _TAG_BYTES = 16
 _BLOCK_BYTES = 32
+_encoded = json.JSONEncoder(separators=(",", ":")).encode
+"""Made once, because ``json.dumps`` makes an encoder at each call."""
 _ALPHABET = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -62,7 +64,7 @@ class Cursors:
 
     def write(self, position: Sequence[object]) -> str:
         """Return the cursor of a position: the values of the sort keys."""
-        content = json.dumps([_dump(value) for value in position], separators=(",", ":")).encode()
+        content = _encoded([_dump(value) for value in position]).encode()
         if self.secret is None:
             return _text(_OPEN + self._checksum(content) + content)
         tag = self._tag(content)

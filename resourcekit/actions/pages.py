@@ -148,6 +148,7 @@ class _Order:
         self.computed = [
             Computed(sort.by, f"{_COLUMN}{place}", is_extra=True) for place, sort in enumerate(self.sorts) if _is_related(sort.by)
         ]
+        self.is_converted = any(key.load is not None for key in self.keys)
         self._cursors: Cursors | None = None
 
     def _key(self, sort: Sort) -> _Key:
@@ -160,7 +161,8 @@ class _Order:
 
     def position(self, record: Any) -> tuple[Any, ...]:
         """Return the values of the sort keys of a record."""
-        return self.read(self.written(record))
+        written = self.written(record)
+        return self.read(written) if self.is_converted else written
 
     def written(self, record: Any) -> tuple[Any, ...]:
         """Return the position of a record as a cursor holds it: values of the application's types in their stored form."""
@@ -184,7 +186,7 @@ class _Order:
 
     def read(self, position: tuple[Any, ...]) -> tuple[Any, ...]:
         """Return the position that a cursor holds."""
-        return tuple(map(_Key.loaded, self.keys, position))
+        return tuple(map(_Key.loaded, self.keys, position)) if self.is_converted else position
 
     def cursors(self) -> Cursors:
         """Return the cursors of this order. Raise InvalidArgument if they would show values that are not public."""
@@ -235,7 +237,7 @@ async def read_page(runtime: Runtime, query: Query[Any], request: PageRequest) -
         what = "a page cannot be taken of a query with limit() or offset(); give them to page() only"
         raise InvalidArgument(what, resource=runtime.info.name)
     order = _order(runtime, query)
-    query = query.with_computed(order.computed)
+    query = query.with_computed(order.computed) if order.computed else query
     shown = None if query.selected is None else {*query.selected, *runtime.key}
     if query.selected is not None:  # the position of a record is computed of its sort keys
         read = {name for sort in order.sorts for name in fields_of(sort.by)}
@@ -319,10 +321,12 @@ def _segments(keys: Sequence[_Key], position: Sequence[Any]) -> list[Expression 
 
 async def _read_from(runtime: Runtime, query: Query[Any], keys: Sequence[_Key], position: Sequence[Any], most: int) -> list[Any]:
     """Return the first records from a position on. A second statement is sent only if the first part has too few."""
-    asked = attrs.evolve(query, order=tuple(key.sort for key in keys))
+    order = tuple([key.sort for key in keys])
     segments = _segments(keys, position)
-    if len(segments) == 1 and not isinstance(segments[0], bool):
-        return await fetch_all(runtime, attrs.evolve(asked.filter(segments[0]), row_limit=most), partial=True)
+    if len(segments) == 1 and not isinstance(segments[0], bool):  # the usual case: one copy of the query
+        asked = attrs.evolve(query, condition=all_of(query.condition, segments[0]), order=order, row_limit=most)
+        return await fetch_all(runtime, asked, partial=True)
+    asked = attrs.evolve(query, order=order)
     found: dict[Any, Any] = {}  # by key, because a record may move from one part to the other between two statements
     for segment in segments:
         if segment is False or len(found) >= most:
