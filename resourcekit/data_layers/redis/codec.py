@@ -23,6 +23,7 @@ from decimal import Decimal
 from typing import Any
 
 from resourcekit.data_layers.json_text import json_decoder, json_encoder
+from resourcekit.data_layers.redis.unread import PartlyRead, Unread, require_read
 from resourcekit.data_layers.rows.lacking import Lacking
 from resourcekit.data_layers.rows.values import Refused
 from resourcekit.data_layers.rows.writes import Keep
@@ -131,6 +132,7 @@ class RowCodec:
         self._decoders = {name: (name.encode(), codec[1]) for name, codec in codecs.items()}
         self._lacking = Lacking(info)
         self._resource = info.name
+        self._primary_key = tuple(info.primary_key)
         self._key = tuple(name for name in info.primary_key if not info.attributes[name].sensitive)
         self._stored_none = self._lacking.stored_none
         self._plain_none = {name for name, attribute in info.attributes.items() if attribute.allow_none} - self._stored_none
@@ -140,7 +142,7 @@ class RowCodec:
         words: list[bytes] = []
         for name, encode in self.encoders.items():
             if (value := row[name]) is not None:
-                words += (name.encode(), encode(value))
+                words += (name.encode(), value.kept if type(value) is Unread else encode(value))
         if self._stored_none:
             words += (NONES, b",".join(name.encode() for name in self._stored_none if row[name] is None))
         return words
@@ -150,8 +152,18 @@ class RowCodec:
 
         Raise UnreadableValue for a value that does not fit its attribute's type, DataLayerError for one that is missing without default.
         """
+        (row,) = require_read([self.decode_partly(kept)])
+        return row
+
+    def decode_partly(self, kept: Mapping[bytes, bytes]) -> dict[str, Any]:
+        """Return the row; a PartlyRead if a value does not fit its attribute's type. Raise UnreadableValue for one of the key."""
         nones = kept.get(NONES)
         return self._decoded(((name, kept.get(field), decode) for name, (field, decode) in self._decoders.items()), nones)
+
+    def key_of(self, kept: Mapping[bytes, bytes]) -> dict[str, Any]:
+        """Return the attributes of the primary key."""
+        decoders = ((name, self._decoders[name]) for name in self._primary_key)
+        return self._decoded(((name, kept.get(field), decode) for name, (field, decode) in decoders), kept.get(NONES))
 
     def fields(self, names: tuple[str, ...]) -> tuple[bytes, ...]:
         """Return the fields to read for these attributes only."""
@@ -159,25 +171,32 @@ class RowCodec:
         return (*(name.encode() for name in names), *more)
 
     def decode_some(self, names: tuple[str, ...], given: list[bytes | None]) -> dict[str, Any]:
-        """Return a row of these attributes only. given: the values of ``fields``."""
+        """Return a row of these attributes only, as ``decode_partly`` does. given: the values of ``fields``."""
         nones = given[-1] if len(given) > len(names) else None
         decoders = self._decoders
         return self._decoded(((name, value, decoders[name][1]) for name, value in zip(names, given, strict=False)), nones)
 
     def _decoded(self, values: Iterable[_Stored], nones: bytes | None) -> dict[str, Any]:
         row: dict[str, Any] = {}
+        wrong: dict[str, bytes] = {}
         for name, value, decode in values:
             if value is None:
                 row[name] = self._absent(name, nones)
                 continue
             try:
                 row[name] = decode(value)
-            except Exception as error:  # its text may contain the value, so the other error is raised outside of this block
+            except Exception as error:  # its text may contain the value, so the other error is made outside of this block
                 require_no_signal(error)
-                break
-        else:
-            return row
-        raise unfit_value(name, {each: row[each] for each in self._key if each in row}, self._resource)
+                row[name], wrong[name] = None, value
+        return self._partly(row, wrong) if wrong else row
+
+    def _partly(self, row: dict[str, Any], wrong: Mapping[str, bytes]) -> PartlyRead:
+        shown = {name: row[name] for name in self._key if name in row and name not in wrong}
+        errors = {name: unfit_value(name, shown, self._resource) for name in wrong}
+        for name in self._primary_key:
+            if name in wrong:
+                raise errors[name]
+        return PartlyRead({**row, **{name: Unread(errors[name], value) for name, value in wrong.items()}})
 
     def _absent(self, name: str, nones: bytes | None) -> Any:
         if name in self._plain_none or (nones and name.encode() in nones.split(b",")):
@@ -202,6 +221,8 @@ class StrictKeep(Keep):
         self._encoders = {name: codec.encoders[name] for name, fact in info.attributes.items() if fact.type.kind in _JSON}
 
     def value(self, field: str, value: Any) -> Any:
+        if type(value) is Unread:
+            value.refuse()
         kept = super().value(field, value)
         if kept is not None and field in self._encoders:
             try:

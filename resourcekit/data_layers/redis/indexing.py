@@ -40,7 +40,7 @@ def _entries(layout: KeyLayout, indexes: dict[str, bytes], found: list[dict[byte
     versions: list[Words] = []
     commands: list[Words] = []
     for kept in found:
-        row: dict[str, Any] = layout.codec.decode(kept)
+        row: dict[str, Any] = layout.codec.decode_partly(kept)
         key = names.key_bytes(key_of(row))
         name = names.row_start + key
         versions.append((name, kept[VERSION]))

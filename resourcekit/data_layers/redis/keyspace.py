@@ -20,6 +20,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from resourcekit.data_layers.redis.codec import RowCodec
+from resourcekit.data_layers.redis.unread import Unread
 from resourcekit.data_layers.rows.table import Fields, Key, Values
 from resourcekit.declarations.identity import Identity, Index
 from resourcekit.resource_info import ResourceInfo
@@ -84,7 +85,8 @@ class Keyspace:
         """Return the common prefix of all index members with these values."""
         encoders = self._encoders
         return b"".join(
-            _part(None if value is None else encoders[field](value)) for field, value in zip(fields, values, strict=True)
+            _part(None if value is None else value.kept if type(value) is Unread else encoders[field](value))
+            for field, value in zip(fields, values, strict=True)
         )
 
     def index_of(self, fields: Fields) -> bytes:

@@ -101,7 +101,7 @@ class Reader:
     # Records
 
     async def point(self, plan: RowPlan, params: Params, fields: tuple[str, ...] | None) -> Row | None:
-        """Return the record with a key, or these attributes of it; ``None`` if there is no such record."""
+        """Return the record with a key, or these attributes of it, maybe PartlyRead; ``None`` if there is no such record."""
         assert plan.point is not None
         key = params[plan.point]
         check(key)
@@ -174,7 +174,7 @@ class Reader:
     async def keys_after(self, low: bytes, most: int) -> tuple[bytes, list[Any]]:
         """Return the last key after a position, empty if there is none, and the keys up to it."""
         last, found = await self.page_after(low, most)
-        return last, [self._key_of(self._layout.codec.decode(kept)) for kept in found]
+        return last, [self._key_of(self._layout.codec.key_of(kept)) for kept in found]
 
     async def page_after(self, low: bytes, most: int = _PAGE) -> tuple[bytes, list[dict[bytes, bytes]]]:
         """Return the last key after a position, empty if there is none, and the hashes up to it."""
@@ -182,9 +182,9 @@ class Reader:
         return found[-2] if found else b"", list(self._rows(found))
 
     async def pages(self) -> AsyncIterator[Sequence[Row]]:
-        """Yield all records in key order, page by page."""
+        """Yield all records in key order, page by page; some may be PartlyRead."""
         async for page in self._pages(None):
-            yield [self._layout.codec.decode(kept) for kept in page]
+            yield [self._layout.codec.decode_partly(kept) for kept in page]
 
     async def _pages(self, snapshot: Snapshot | None) -> AsyncIterator[Iterator[dict[bytes, bytes]]]:
         low = b"-"

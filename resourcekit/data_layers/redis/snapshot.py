@@ -15,12 +15,13 @@ import attrs
 from resourcekit.data_layers.redis.codec import RowCodec
 from resourcekit.data_layers.redis.keyspace import INDEX, VERSION, Keyspace
 from resourcekit.data_layers.redis.scripts import Words
+from resourcekit.data_layers.redis.unread import PartlyRead, Unread
 from resourcekit.data_layers.rows.plan import Wanted
 from resourcekit.data_layers.rows.table import Draft, Fields, Journal, Key, Row, Table, Values
 from resourcekit.expressions.evaluation import Evaluator
 from resourcekit.resource_info import ResourceInfo
 
-__all__ = ["KeyLayout", "Missing", "Range", "Snapshot"]
+__all__ = ["Fetched", "KeyLayout", "Missing", "Range", "Snapshot"]
 
 
 class Missing(Exception):  # internal: makes the store fetch rows
@@ -50,16 +51,17 @@ class KeyLayout:
     codec: RowCodec
 
 
-class _Fetched(Draft):
-    """A draft over the fetched rows."""
+class Fetched(Draft):
+    """A draft over the fetched rows. unread: the first of their values that do not fit their types."""
 
-    __slots__ = ("equal", "everything", "keys")
+    __slots__ = ("equal", "everything", "keys", "unread")
 
     def __init__(self, table: Table, journal: Journal) -> None:
         super().__init__(table, tracked=False, journal=journal)
         self.keys: set[Key] = set()
         self.equal: set[tuple[Fields, Values]] = set()
         self.everything = False
+        self.unread: Unread | None = None
 
     def get(self, key: Key) -> Row | None:
         if not (self.everything or key in self.keys or key in self.rows):
@@ -86,7 +88,7 @@ class Snapshot:
         self.table = Table(layout.info)
         for index in layout.info.indexes.values():
             self.table.use_index(index.fields)
-        self.draft = _Fetched(self.table, [] if journal is None else journal)
+        self.draft = Fetched(self.table, [] if journal is None else journal)
         self._versions: dict[Key, bytes] = {}
         self.ranges: list[Range] = []
         self.counter: bytes | None = None
@@ -108,11 +110,14 @@ class Snapshot:
         self.draft.keys.add(key)
         self._versions[key] = kept.get(VERSION, b"")
         if kept:
-            self.table.replace(key, self._layout.codec.decode(kept))
+            row = self._layout.codec.decode_partly(kept)
+            if type(row) is PartlyRead and self.draft.unread is None:
+                self.draft.unread = next(each for each in row.values() if type(each) is Unread)
+            self.table.replace(key, row)
 
     def key_of(self, kept: Mapping[bytes, bytes]) -> Key:
         """Return the key of a hash."""
-        key: Key = self.table.key_of(self._layout.codec.decode(kept))
+        key: Key = self.table.key_of(self._layout.codec.key_of(kept))
         return key
 
     # Writes

@@ -33,9 +33,10 @@ from resourcekit.data_layers.redis.lease import Lease, record_setting, recorded_
 from resourcekit.data_layers.redis.reading import Reader
 from resourcekit.data_layers.redis.safety import findings_of
 from resourcekit.data_layers.redis.server import Server, place_of
-from resourcekit.data_layers.redis.snapshot import KeyLayout, Missing, Snapshot
+from resourcekit.data_layers.redis.snapshot import Fetched, KeyLayout, Missing, Snapshot
 from resourcekit.data_layers.redis.sweep import Sweep
 from resourcekit.data_layers.redis.transaction import Savepoint, block, current, outside
+from resourcekit.data_layers.redis.unread import PartlyRead, Unread, given, require_read
 from resourcekit.data_layers.redis.writing import Changed, write
 from resourcekit.data_layers.rows.groups import figure
 from resourcekit.data_layers.rows.plan import RowPlan, Wanted, moment
@@ -43,7 +44,7 @@ from resourcekit.data_layers.rows.table import Draft, Journal, Key, Table, undo
 from resourcekit.data_layers.rows.writes import InsertPlan, UpdatePlan, compile_operation
 from resourcekit.data_layers.transactions import turn_of
 from resourcekit.dsl.diagnostics import Finding
-from resourcekit.errors import DataLayerError, UnsafeStore
+from resourcekit.errors import DataLayerError, ResourcekitError, UnsafeStore
 from resourcekit.results import WriteResult
 
 __all__ = ["CAPABILITIES", "RedisStore"]
@@ -120,15 +121,24 @@ class RedisStore(Store):
         if plan.point is not None and plan.rest is None and self._savepoint() is None:
             assert isinstance(plan.operation, Select)
             row = await self._reader.point(plan, params, plan.operation.fields)
-            return [] if row is None else [row]
-        return list(await self._read(plan, params, lambda rows, run: [plan.copy(row) for row in plan.shown(rows, run)]))
+            return [] if row is None else given([row], partial=plan.operation.partial) if type(row) is PartlyRead else [row]
+        return await self._read(plan, params, lambda rows, run, partly: self._given(plan, plan.shown(rows, run), partly=partly))
 
-    async def _read(self, plan: RowPlan, params: Params, make: Callable[[Iterator[Row], Params], T]) -> T:
+    @staticmethod
+    def _given(plan: RowPlan, rows: Iterable[Row], *, partly: bool) -> list[Row]:
+        """Return copies of rows. partly: some may have values that do not fit their types."""
+        copies = [plan.copy(row) for row in rows]
+        operation = plan.operation
+        return given(copies, partial=isinstance(operation, Select) and operation.partial) if partly else copies
+
+    async def _read(self, plan: RowPlan, params: Params, make: Callable[[Iterator[Row], Params, bool], T]) -> T:
         run = moment(params)
         savepoint = self._savepoint()
         snapshot = Snapshot(self._layout) if savepoint is None else savepoint.open_transaction.snapshot(self)
         with turn_of(savepoint):
-            return await self._answered(snapshot, plan.wanted(run), lambda: make(plan.rows(snapshot.draft, run), run))
+            return await self._answered(
+                snapshot, plan.wanted(run), lambda: make(plan.rows(snapshot.draft, run), run, snapshot.draft.unread is not None)
+            )
 
     async def _answered(self, snapshot: Snapshot, wanted: Wanted, work: Callable[[], T]) -> T:
         """Call ``work`` on a snapshot. Fetch the rows that it misses, and call it again."""
@@ -139,7 +149,15 @@ class RedisStore(Store):
                 return work()
             except Missing as missing:
                 undo(snapshot.draft.journal, mark)
-                await self._reader.fetch(snapshot, missing.wanted)
+                wanted = missing.wanted
+            except (TypeError, ValueError, ArithmeticError) as error:
+                if snapshot.draft.unread is None or isinstance(error, ResourcekitError):
+                    raise
+                wanted = Wanted()
+            if wanted == Wanted():
+                assert snapshot.draft.unread is not None
+                snapshot.draft.unread.refuse()  # something was computed of it; the other error may show its value
+            await self._reader.fetch(snapshot, wanted)
 
     def stream(self, plan: Plan, params: Params) -> AsyncIterator[Row]:
         """Yield rows. Outside of a transaction they are read page by page, and each page is of one moment."""
@@ -155,12 +173,12 @@ class RedisStore(Store):
                     snapshot, plan.wanted(run), lambda: list(plan.shown(plan.rows(snapshot.draft, run), run))
                 )
             for row in rows:
-                yield plan.copy(row)
+                yield self._given(plan, (row,), partly=snapshot.draft.unread is not None)[0]
             return
         run = moment(params)
         plan.check(params)
         async for row in plan.cut_async(self._matching(plan, run), run):
-            yield plan.copy(row)
+            yield self._given(plan, (row,), partly=type(row) is PartlyRead)[0]
 
     async def _matching(self, plan: RowPlan, run: Params) -> AsyncIterator[Row]:
         async for page in self._reader.pages():
@@ -175,8 +193,8 @@ class RedisStore(Store):
         if plan.point is not None and self._savepoint() is None:
             plan.check(params)
             row = await self._reader.point(plan, params, plan.reads)
-            return row is not None and plan.passes(row, params)
-        return await self._read(plan, params, lambda rows, run: figure(operation, plan.shown(rows, run)))
+            return row is not None and plan.passes(require_read([row])[0], params)
+        return _read_value(await self._read(plan, params, lambda rows, run, _: figure(operation, plan.shown(rows, run))))
 
     # Writing
 
@@ -184,19 +202,24 @@ class RedisStore(Store):
         assert isinstance(plan, InsertPlan)
         kept = plan.kept(rows)
         run = moment(params)
-        return await self._write(plan.wanted(kept), lambda draft: plan.run(draft, kept, run))
+        return await self._write(plan.wanted(kept), lambda draft: _returned(draft, plan.run(draft, kept, run)))
 
     async def update(self, plan: Plan, params: Params) -> WriteResult:
         assert isinstance(plan, UpdatePlan)
         run = moment(params)
-        return await self._write(plan.wanted(run), lambda draft: plan.run(draft, run))
+        return await self._write(plan.wanted(run), lambda draft: _returned(draft, plan.run(draft, run)))
 
     async def delete(self, plan: Plan, params: Params) -> WriteResult:
         assert isinstance(plan, RowPlan)
         assert isinstance(plan.operation, Delete)
         run = moment(params)
-        removed = await self._write(plan.wanted(run), lambda draft: plan.remove(draft, run))
-        return WriteResult(len(removed), tuple(map(plan.copy, removed)) if plan.operation.returning else ())
+        returning = plan.operation.returning
+
+        def remove(draft: Draft) -> WriteResult:
+            removed = plan.remove(draft, run)
+            return _returned(draft, WriteResult(len(removed), tuple(map(plan.copy, removed)) if returning else ()))
+
+        return await self._write(plan.wanted(run), remove)
 
     async def _write(self, wanted: Wanted, work: Callable[[Draft], T]) -> T:
         """Run one statement in the open transaction. Without one, run it alone, and repeat it until no other write came first."""
@@ -328,6 +351,19 @@ class RedisStore(Store):
 
     async def close(self) -> None:
         await self._server.close()
+
+
+def _returned(draft: Draft, result: WriteResult) -> WriteResult:
+    """Return the result of a write. Raise UnreadableValue if a returned row has a value that does not fit its type."""
+    if isinstance(draft, Fetched) and draft.unread is not None:
+        require_read(result.rows)
+    return result
+
+
+def _read_value(value: Any) -> Any:
+    if type(value) is Unread:
+        value.refuse()
+    return value
 
 
 async def _before_another(attempt: int, deadline: Deadline) -> None:
