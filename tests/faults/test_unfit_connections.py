@@ -25,10 +25,10 @@ def kept_connections(repo, call, count):
 
     async def work():
         pool = repo.async_pools.here()
-        holds = [pool.hold(Use.READ) for _ in range(count)]
-        connections = [await hold.take(Deadline.after_real(5)) for hold in holds]
-        for hold in holds:
-            hold.put()
+        checkouts = [pool.checkout(Use.READ) for _ in range(count)]
+        connections = [await checkout.take(Deadline.after_real(5)) for checkout in checkouts]
+        for checkout in checkouts:
+            checkout.put()
         return connections
 
     return call.run(work())

@@ -265,7 +265,7 @@ def test_a_task_that_waits_for_a_connection_ends_by_its_deadline(repo, declare):
     """While all connections of a loop are taken, a further call raises Timeout, and later ones work."""
     note = declare(repo)
 
-    async def hold(entered, leave):
+    async def checkout(entered, leave):
         async for _ in query(note).stream.aio():
             entered.set()
             await leave.wait()
@@ -273,7 +273,7 @@ def test_a_task_that_waits_for_a_connection_ends_by_its_deadline(repo, declare):
     async def work():
         leave = asyncio.Event()
         entered = [asyncio.Event() for _ in range(8)]
-        holders = [asyncio.create_task(hold(event, leave)) for event in entered]
+        holders = [asyncio.create_task(checkout(event, leave)) for event in entered]
         for event in entered:
             await event.wait()
         with pytest.raises(Timeout):
@@ -294,16 +294,16 @@ def test_a_turn_that_only_the_garbage_collector_gives_back_goes_to_the_next_task
 
     async def work():
         pool = repo.async_pools.here()
-        hold = pool.hold(Use.WRITE)
-        await pool.writers.enter(hold)
+        checkout = pool.checkout(Use.WRITE)
+        await pool.writers.enter(checkout)
         waiting = asyncio.ensure_future(note.write.aio(key="a"))
         for _ in range(100):
             await asyncio.sleep(0)
         assert pool.writers.is_full
         assert not waiting.done()
-        circle = [hold]
+        circle = [checkout]
         circle.append(circle)
-        del hold, circle
+        del checkout, circle
         gc.collect()
         return (await asyncio.wait_for(waiting, 5)).key
 
@@ -316,11 +316,11 @@ def test_a_loop_may_end_right_after_a_connection_was_dropped(tmp_path, declare):
 
     async def work():
         note.write(key="a")
-        hold = repo.async_pools.here().hold(Use.READ)
-        connection = await hold.take(Deadline.after_real(5))
+        checkout = repo.async_pools.here().checkout(Use.READ)
+        connection = await checkout.take(Deadline.after_real(5))
         thread = connection.dbapi.driver_connection._thread
         connection.dbapi.driver_connection._tx.put_nowait((None, begin.wait))
-        hold.abandon()
+        checkout.abandon()
         dropped.append(thread)
 
     begin = threading.Event()

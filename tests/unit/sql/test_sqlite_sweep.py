@@ -122,10 +122,10 @@ def test_an_async_sweep_leaves_the_connection_as_it_was(repo, declare):
         pool = repo.async_pools.here()
         seen = []
         async for _ in batches(note, size=50):
-            hold = pool.hold(Use.READ)
-            connection = await hold.take(Deadline.after_real(5))
+            checkout = pool.checkout(Use.READ)
+            connection = await checkout.take(Deadline.after_real(5))
             seen.append(await connection.work(Connection.fetch, "PRAGMA synchronous", ()))
-            hold.put()
+            checkout.put()
         return seen
 
     assert {((2,),)} == {tuple(each) for each in asyncio.run(in_call_mode(swept()))}
