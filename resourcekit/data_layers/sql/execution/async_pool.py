@@ -169,6 +169,14 @@ class Checkout:
         else:
             await self.discard()
 
+    async def stop(self, error: GeneratorExit) -> None:
+        """Give back what is held, although not all has been read; the connection is closed, unless it is clean."""
+        connection = self.connection
+        if connection is not None and connection.is_clean():
+            self.put()
+        else:
+            await self.put_back(error)
+
     async def discard(self) -> None:
         """Close the connection, and give the rest back."""
         connection, self.connection = self.connection, None

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any
+from collections.abc import AsyncIterator, Callable
+from typing import Any, TypeVar
 
-from resourcekit.call_context import CallMode, Deadline, call_deadline, call_mode
+from resourcekit.call_context import Deadline, call_deadline
 from resourcekit.data_layers.base import Row
 from resourcekit.data_layers.sql.compile.statement import Statement
 from resourcekit.data_layers.sql.dialects.driver import Reader
-from resourcekit.data_layers.sql.execution.async_pool import AsyncConnection
+from resourcekit.data_layers.sql.execution.async_pool import Checkout
+from resourcekit.data_layers.sql.execution.checkouts import SyncCheckout, checkout_of, run_on
 from resourcekit.data_layers.sql.execution.connection import Connection, rollback
 from resourcekit.data_layers.sql.execution.engines import Engines
 from resourcekit.data_layers.sql.execution.execute import Savepoint, ended_in, ending_deadline, with_timeout
 from resourcekit.data_layers.sql.execution.needs import Use
-from resourcekit.data_layers.sql.execution.pool import SyncPool
 from resourcekit.data_layers.transactions import turn_of
 
 __all__ = ["stream"]
+
+T = TypeVar("T")
 
 _PAGE = 200
 """Rows that are fetched from the database at a time."""
@@ -35,72 +36,29 @@ async def stream(
 
     translated: returns the error to raise instead.
     """
-    if call_mode.get() is CallMode.SYNC:
-        for row in _sync(repo, savepoint, statement, values, translated):
-            yield row
-        return
     alone, deadline = savepoint is None, call_deadline(repo, repo.seconds)
-    checkout = repo.async_pools.here().checkout(Use.STREAM)
+    checkout = checkout_of(repo, Use.STREAM)
     try:
-        connection = (
-            savepoint.open_transaction.connection
-            if savepoint is not None
-            else await with_timeout(deadline, checkout.take, deadline)
-        )
-        assert isinstance(connection, AsyncConnection)
+        connection = await _connection(checkout, deadline) if savepoint is None else savepoint.open_transaction.connection
         connection.autocommit_write = False
-        reader = await with_timeout(deadline, connection.work, _open, deadline, statement.sql, values, alone)
-        deadline = call_deadline(repo, repo.seconds)
-        while page := await with_timeout(deadline, connection.work, _page, reader, deadline):
-            for row in statement.rows(page):
-                yield row
-            deadline = call_deadline(repo, repo.seconds)  # each step of the iteration has the timeout of a call
-        await with_timeout(deadline, connection.work, _close, reader, deadline, True, alone)
-        checkout.put()
-    except BaseException as error:
-        await checkout.discard()
-        if savepoint is not None and not isinstance(error, GeneratorExit):
-            ended_in(savepoint.open_transaction, error)
-        if isinstance(error, Exception):
-            raise translated(error) from None
-        raise
-    finally:
-        if savepoint is not None:
-            savepoint.open_transaction.connection.let_go()
-
-
-def _sync(
-    repo: Engines,
-    savepoint: Savepoint | None,
-    statement: Statement,
-    values: list[Any],
-    translated: Callable[[Exception], Exception],
-) -> Iterator[Row]:
-    pool, connection, deadline = repo.sync_pool, None, call_deadline(repo, repo.seconds)
-    try:
-        connection = savepoint.open_transaction.connection if savepoint is not None else pool.take(deadline, Use.STREAM)
-        connection.autocommit_write = False
-        with turn_of(savepoint, anywhere=True):
-            reader = _open(connection, deadline, statement.sql, values, savepoint is None)
+        reader = await _step(connection, savepoint, deadline, _open, statement.sql, values, alone)
         done = False
         try:
-            while page := _next_page(connection, savepoint, reader, call_deadline(repo, repo.seconds)):
-                yield from statement.rows(page)
+            # Each step of the iteration has the timeout of a call.
+            while page := await _step(connection, savepoint, call_deadline(repo, repo.seconds), _page, reader):
+                for row in statement.rows(page):
+                    yield row
             done = True
         finally:
-            with turn_of(savepoint, anywhere=True):
-                _close(connection, reader, ending_deadline(repo), done, savepoint is None)
-        if savepoint is None:
-            pool.put(connection)
+            await _step(connection, savepoint, ending_deadline(repo), _close, reader, done, alone)
+        checkout.put()
     except GeneratorExit as error:  # the caller has enough of it, and the reader is closed
-        if savepoint is None and connection is not None:
-            _give_back(pool, connection, error)
+        await checkout.stop(error)
         raise
     except BaseException as error:
+        await checkout.put_back(error)
         if savepoint is not None:
             ended_in(savepoint.open_transaction, error)
-        elif connection is not None:
-            pool.put_back(connection, error)
         if isinstance(error, Exception):
             raise translated(error) from None
         raise
@@ -109,11 +67,18 @@ def _sync(
             savepoint.open_transaction.connection.let_go()
 
 
-def _give_back(pool: SyncPool, connection: Connection, error: BaseException) -> None:
-    if connection.user == threading.get_ident() and connection.is_clean():
-        pool.put(connection)
-    else:
-        pool.put_back(connection, error)
+async def _connection(checkout: SyncCheckout | Checkout, deadline: Deadline) -> Connection:
+    if isinstance(checkout, SyncCheckout):
+        return await checkout.take(deadline)
+    return await with_timeout(deadline, checkout.take, deadline)
+
+
+async def _step(
+    connection: Connection, savepoint: Savepoint | None, deadline: Deadline, function: Callable[..., T], *args: Any
+) -> T:
+    """Run ``function(connection, deadline, *args)``, alone in the transaction if there is one."""
+    with turn_of(savepoint, anywhere=True):
+        return await run_on(connection, deadline, function, deadline, *args)
 
 
 def _open(
@@ -124,18 +89,13 @@ def _open(
     return reader
 
 
-def _page(connection: Connection, reader: Reader, deadline: Deadline) -> list[Any]:
+def _page(connection: Connection, deadline: Deadline, reader: Reader) -> list[Any]:
     connection.allow(deadline)
     return connection.ask(reader.page, _PAGE)
 
 
-def _next_page(connection: Connection, savepoint: Savepoint | None, reader: Reader, deadline: Deadline) -> list[Any]:
-    with turn_of(savepoint, anywhere=True):
-        return _page(connection, reader, deadline)
-
-
 def _close(
-    connection: Connection, reader: Reader, deadline: Deadline, done: bool, alone: bool
+    connection: Connection, deadline: Deadline, reader: Reader, done: bool, alone: bool
 ) -> None:  # passed through run_sync
     if connection.awaiting_reply or connection.dialect.is_broken(connection):
         reader.drop()
