@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, cast
 
-from resourcekit.actions.loaded import keep_loaded, loaded_of
+from resourcekit.actions.loaded import PartlyLoaded, keep_loaded, loaded_of
 from resourcekit.actions.record import as_dict, compared, describe, how_to_change, new_values, no_such_name
 from resourcekit.actions.runtime import Runtime
 from resourcekit.errors import Misuse, NotAResource, Unchangeable, UnknownName
@@ -100,7 +100,11 @@ class Resource(metaclass=ResourceMeta, abstract=True):
     def __getstate__(self) -> dict[str, Any]:
         """Return the values for a pickle or a copy, and what was loaded."""
         loaded = loaded_of(self)
-        return vars(self) if loaded is None else {**vars(self), "__loaded__": loaded}
+        if loaded is None:
+            return vars(self)
+        state = vars(self).copy()  # of its own class: it may have values that cannot be read
+        state["__loaded__"] = loaded
+        return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take over the values of a pickle or a copy."""
@@ -114,7 +118,9 @@ class Resource(metaclass=ResourceMeta, abstract=True):
     def extra(self) -> Mapping[str, Any]:
         """What a query loaded under names of its own: ``query(...).load(late=Ticket.comments.filter(...))``."""
         loaded = loaded_of(self)
-        return MappingProxyType({} if loaded is None else loaded.extra)
+        extra = {} if loaded is None else loaded.extra
+        unreadable = getattr(vars(self), "unreadable", None)
+        return MappingProxyType(extra if unreadable is None else PartlyLoaded(extra, unreadable))
 
     def __iter__(self) -> Iterator[tuple[str, Any]]:
         """Yield the public values by name: ``dict(record)`` is ``as_dict(record)``.

@@ -6,16 +6,17 @@ here, of related records that are loaded for it.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from resourcekit.actions.calculations import check_arguments, computed_of, expression_of
-from resourcekit.actions.loaded import Loaded, check_extra, keep_loaded, loaded_of
+from resourcekit.actions.loaded import Loaded, check_extra, keep_loaded, keep_unreadable, loaded_of
 from resourcekit.actions.relating import Shown, is_plain, resolved_expression
 from resourcekit.actions.runtime import Runtime, runtime_of
 from resourcekit.actions.selects import plan_of
 from resourcekit.data_layers.base import Capability, Row, Select
-from resourcekit.errors import FieldFinding, InvalidArgument, did_you_mean
+from resourcekit.data_layers.unstorable import PartialRow
+from resourcekit.errors import FieldFinding, InvalidArgument, UnreadableValue, did_you_mean
 from resourcekit.expressions.aggregates import aggregated, rank
 from resourcekit.expressions.evaluation import Evaluator, compile_expression
 from resourcekit.expressions.nodes import Calculated, Expression, Field, Sort
@@ -44,7 +45,7 @@ class Computing:
         self._of_columns: dict[str, Computed] = {}
         self._by_functions: list[Computed] = []
         self._of_related: list[tuple[Computed, ManyOf]] = []
-        self._here: list[tuple[Computed, Evaluator]] = []
+        self._here: list[tuple[Computed, Evaluator, frozenset[str]]] = []
 
     @classmethod
     async def of(cls, runtime: Runtime, given: Sequence[Computed], shown: Shown, attach: Attach) -> Computing:
@@ -76,12 +77,12 @@ class Computing:
             self._of_related.append((each, many))
             return
         if is_constant(node):  # the same for every row: of the actor, or of values alone
-            self._here.append((each, compile_expression(node)))
+            self._here.append((each, compile_expression(node), frozenset()))
         elif Capability.RELATED in self.runtime.store.capabilities:
             self.columns[column], self._of_columns[column] = node, each
         else:  # an expression over the record alone, which any row answers
             self.fields += [name for name in self.runtime.fields if name in fields_of(node)]
-            self._here.append((each, compile_expression(node)))
+            self._here.append((each, compile_expression(node), fields_of(node)))
 
     def _require_computable(self, node: Expression) -> None:
         if Capability.RELATED not in self.runtime.store.capabilities or is_constant(node):
@@ -111,13 +112,23 @@ class Computing:
         extra = [(column, each.name) for column, each in self._of_columns.items() if each.is_extra]
         found = []
         for row in rows:
+            unreadable = self._renamed(row) if isinstance(row, PartialRow) else {}
             loaded = Loaded(
-                {name: row.pop(column) for column, name in related}, {name: row.pop(column) for column, name in extra}
+                {name: row.pop(column) for column, name in related if name not in unreadable},
+                {name: row.pop(column) for column, name in extra if name not in unreadable},
             )
             record = self.runtime.record(row)
             keep_loaded(record, loaded)
             found.append(record)
         return found
+
+    def _renamed(self, row: PartialRow) -> Mapping[str, UnreadableValue]:
+        """Name computed values that cannot be read as the query does. Return the errors of the row."""
+        for column, each in self._of_columns.items():
+            if (error := row.unreadable.pop(column, None)) is not None:
+                findings = [FieldFinding(each.name, finding.message) for finding in error.findings]
+                row.unreadable[each.name] = UnreadableValue(findings, resource=error.resource)
+        return row.unreadable
 
     def take(self, record: Any, row: Row) -> None:
         """Keep the values that the statement computed with a record that was read before."""
@@ -127,15 +138,16 @@ class Computing:
         """Compute the values that the statement did not compute."""
         if not records:
             return
-        for each, evaluate in self._here:
-            for record in records:
+        for each, evaluate, names in self._here:
+            for record in _readable(each, records, names):
                 _keep(record, [(each, evaluate(vars(record), {}, vars(record)))])
         for each in self._by_functions:
             assert isinstance(each.node, Calculated)
             calculation = self.runtime.info.calculations[each.node.name]
             arguments = check_arguments(self.runtime, calculation, each.node.arguments)
-            values = await computed_of(self.runtime, calculation, records, arguments)
-            for record, value in zip(records, values, strict=True):
+            readable = _readable(each, records, calculation.needs)
+            values = await computed_of(self.runtime, calculation, readable, arguments) if readable else []
+            for record, value in zip(readable, values, strict=True):
                 _keep(record, [(each, value)])
         for each, many in self._of_related:
             await self._aggregate(records, each, many)
@@ -144,6 +156,7 @@ class Computing:
         """Load related records, and compute a value of those of each record."""
         destination = runtime_of(self.runtime.joins[many.relation.name].destination)
         asked: Query[Any] = Query(many.only, many.order, many.limit)
+        records = _readable(each, records, self.runtime.joins[many.relation.name].own)
         copies = [self.runtime.only(record, vars(record)) for record in records]
         await self._attach(self.runtime, copies, [Load(many.relation.asking(asked), "")], self._shown)
         where = None if many.where is None else compile_expression(destination.conditions.condition(many.where))
@@ -152,15 +165,37 @@ class Computing:
             (compile_expression(key.by), key.descending)
             for key in reversed(destination.conditions.order(_whole(destination, many)))
         ]
+        nodes = (many.where, many.part, *(key.by for key in _whole(destination, many)))
+        names = frozenset[str]().union(*(fields_of(node) for node in nodes if node is not None))
         for record, copy in zip(records, copies, strict=True):
             loaded = loaded_of(copy)
             found = () if loaded is None else loaded.related[many.relation.name]
             rows = [vars(one) for one in (found if isinstance(found, tuple) else () if found is None else (found,))]
+            if (error := next((error for row in rows if (error := _error_of(row, names)) is not None), None)) is not None:
+                keep_unreadable(record, {each.name: error})
+                continue
             rows = rows if where is None else [row for row in rows if where(row, {}, row)]
             for by, descending in sort:
                 rows.sort(key=lambda row: rank(by(row, {}, row)), reverse=descending)  # called at once
             values: list[Any] = rows if part is None else [part(row, {}, row) for row in rows]
             _keep(record, [(each, aggregated(many.kind, values, distinct=many.distinct))])
+
+
+def _error_of(row: Mapping[str, Any], names: Collection[str]) -> UnreadableValue | None:
+    """Return the error of the first of the named attributes of a row that cannot be read."""
+    unreadable = row.unreadable if isinstance(row, PartialRow) else {}
+    return next((unreadable[name] for name in names if name in unreadable), None)
+
+
+def _readable(each: Computed, records: Sequence[Any], names: Collection[str]) -> Sequence[Any]:
+    """Return the records whose named attributes can be read; reading the computed value of the others raises the error of one."""
+    readable = []
+    for record in records:
+        if (error := _error_of(vars(record), names)) is None:
+            readable.append(record)
+        else:
+            keep_unreadable(record, {each.name: error})
+    return readable
 
 
 def _whole(runtime: Runtime, many: ManyOf) -> tuple[Sort, ...]:

@@ -7,10 +7,11 @@ from typing import Any
 
 import attrs
 
-from resourcekit.errors import FieldFinding, InvalidArgument
+from resourcekit.data_layers.unstorable import PartialRow
+from resourcekit.errors import FieldFinding, InvalidArgument, UnreadableValue
 from resourcekit.resource_info import ResourceInfo
 
-__all__ = ["Loaded", "check_extra", "copied", "keep_loaded", "loaded_of"]
+__all__ = ["Loaded", "PartlyLoaded", "check_extra", "copied", "keep_loaded", "keep_unreadable", "loaded_of"]
 
 _NOTHING: Mapping[str, Any] = {}
 
@@ -21,6 +22,31 @@ class Loaded:
 
     related: Mapping[str, Any] = _NOTHING
     extra: Mapping[str, Any] = _NOTHING
+
+
+class PartlyLoaded(dict[str, Any]):
+    """What was loaded under names of the query, in part. Reading a value that needs an unreadable one raises its error."""
+
+    __slots__ = ("_unreadable",)
+
+    def __init__(self, extra: Mapping[str, Any], unreadable: Mapping[str, UnreadableValue]) -> None:
+        super().__init__(extra)
+        self._unreadable = unreadable
+
+    def __missing__(self, name: str) -> Any:
+        """Raise the error of a name."""
+        if name in self._unreadable:
+            raise UnreadableValue(self._unreadable[name].findings, resource=self._unreadable[name].resource)
+        raise KeyError(name)
+
+
+def keep_unreadable(record: Any, errors: Mapping[str, UnreadableValue]) -> None:
+    """Keep the errors of values that cannot be computed with a record, by their names."""
+    row = vars(record)
+    if not isinstance(row, PartialRow):
+        row = PartialRow(row)
+        object.__setattr__(record, "__dict__", row)
+    row.unreadable.update(errors)
 
 
 def loaded_of(record: Any) -> Loaded | None:

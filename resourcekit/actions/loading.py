@@ -261,9 +261,7 @@ class _Loading:
             if query.selected is not None:  # a read action may select; the key is needed to know whose records they are
                 query = query.select(*query.selected, *fields)
             asked = query if each else attrs.evolve(query, row_limit=None, row_offset=0)
-            plan, params = select_plan(
-                runtime, asked, each, computed=computing.columns, partial=not query.computed, shaper=shaper
-            )
+            plan, params = select_plan(runtime, asked, each, computed=computing.columns, partial=True, shaper=shaper)
             return Read(plan, params, computing)
 
         if len(fields) == 1:

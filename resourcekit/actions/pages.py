@@ -17,7 +17,7 @@ from resourcekit.actions.read import aggregate, fetch_all
 from resourcekit.actions.runtime import Runtime
 from resourcekit.actions.selects import refuse_distinct, with_key
 from resourcekit.data_layers.stored_forms import loader
-from resourcekit.errors import FieldFinding, Invalid, InvalidArgument
+from resourcekit.errors import FieldFinding, Invalid, InvalidArgument, UnreadableValue
 from resourcekit.expressions import nodes as ex
 from resourcekit.expressions.evaluation import Evaluator, compile_expression
 from resourcekit.expressions.measures import Matches
@@ -169,6 +169,9 @@ class _Order:
         if getattr(vars(record), "unreadable", None):
             for name in {name for key in self.keys for name in fields_of(key.sort.by)}:
                 getattr(record, name)  # raises UnreadableValue: a record with such a sort key has no position in the order
+            for name, error in vars(record).unreadable.items():
+                if name.startswith(_COLUMN):  # a sort key that the statement computes
+                    raise UnreadableValue(error.findings, resource=error.resource)
         row = self._runtime.stored(vars(record))
         if not self.computed:
             return tuple(key.value(row, {}, row) for key in self.keys)

@@ -116,8 +116,7 @@ def read_named(runtime: Runtime, name: str | None) -> ReadRunner:
 
 
 async def fetch_all(runtime: Runtime, query: Query[Any], *, partial: bool = False) -> list[Any]:
-    """Return all records of a query, whose expressions may be resolved or not. partial: one with an unreadable value lacks it, if the query computes nothing besides."""
-    partial = partial and not query.computed
+    """Return all records of a query, whose expressions may be resolved or not. partial: one with an unreadable value lacks it."""
 
     async def make(query: Query[Any], shown: Watched, shaper: Shaper) -> Read:
         query, computing = await with_computed(runtime, await resolved(runtime, query, shown), shown, attach)
@@ -152,9 +151,8 @@ async def fetch_one(runtime: Runtime, query: Query[Any]) -> Any:
 async def stream(runtime: Runtime, query: Query[Any]) -> AsyncGenerator[Any, None]:
     """Yield the records of a query as they are requested. Memory does not grow with the number of records."""
     check_loads(runtime, query.loads)
-    partial = not query.computed
     query, computing = await with_computed(runtime, query, shown_query, attach)
-    plan, params = select_plan(runtime, query, computed=computing.columns, partial=partial)
+    plan, params = select_plan(runtime, query, computed=computing.columns, partial=True)
     rows = runtime.store.stream(plan, params)
     batch: list[Any] = []
     try:

@@ -171,7 +171,7 @@ class TypedStore(Store):
         if not wrong:
             return row
         errors = {name: self._unreadable(name, row) for name in wrong}
-        if not partial or not errors.keys().isdisjoint(self.info.primary_key) or not errors.keys() <= self.info.attributes.keys():
+        if not partial or not errors.keys().isdisjoint(self.info.primary_key):
             raise errors[wrong[0]]
         kept = {name: value for name, value in row.items() if name not in errors}
         return PartialRow(kept, {**getattr(row, "unreadable", {}), **errors})

@@ -14,7 +14,7 @@ from resourcekit.dsl.builder import checked_builder
 from resourcekit.dsl.diagnostics import Origin
 from resourcekit.dsl.entity import Entity, Word, shadowed_builder
 from resourcekit.dsl.scope import Scope
-from resourcekit.errors import DeclarationError, NotLoaded
+from resourcekit.errors import DeclarationError, NotLoaded, UnreadableValue
 from resourcekit.expressions.nodes import Calculated, Expression, Operand
 
 __all__ = ["Calc", "Calculation", "calculated", "calculation"]
@@ -124,6 +124,8 @@ class Calc(Operand, Word, Generic[T]):
         loaded = getattr(record, "__loaded__", None)
         if loaded is not None and self.name in loaded.related:
             return loaded.related[self.name]
+        if (error := getattr(vars(record), "unreadable", {}).get(self.name)) is not None:
+            raise UnreadableValue(error.findings, resource=error.resource)
         where = f"{owner.__name__}.{self.name}"
         hint = f"write query({owner.__name__}).load({where}), or load(record, {where})"
         raise NotLoaded(self.name, resource=owner.__name__, hint=hint)

@@ -120,7 +120,7 @@ class Compiler:
         if operation.lock and self.dialect.is_server:  # a transaction of SQLite holds the lock of the whole file
             built = built.with_for_update(of=self.table) if builder.joins.found else built.with_for_update()
         returned = {**{name: self.codecs[name] for name in fields}, **_codecs(computed)}
-        needed = self._needed(operation, computed)
+        needed = self._needed(operation)
         return Statement(built, self.sa_dialect, builder.binds, self.resource, returned, key=self._key(), needed=needed)
 
     def _ranked(self, builder: Builder, operation: Select, fields: tuple[str, ...]) -> Statement:
@@ -144,12 +144,12 @@ class Compiler:
             built = self._cut(outer, built, attrs.evolve(operation, limit=None, offset=None))
         built = built.select_from(outer.joins.source(ranked))
         returned = {**{name: self.codecs[name] for name in fields}, **_codecs(computed)}
-        needed = self._needed(operation, computed)
+        needed = self._needed(operation)
         return Statement(built, self.sa_dialect, builder.binds, self.resource, returned, key=self._key(), needed=needed)
 
-    def _needed(self, operation: Select, computed: Mapping[str, Built]) -> set[str] | None:
+    def _needed(self, operation: Select) -> set[str] | None:
         """Return the fields without which a row is an error; ``None``: all of them (see Statement)."""
-        return {*(column.key for column in self.table.primary_key), *computed} if operation.partial else None
+        return {column.key for column in self.table.primary_key} if operation.partial else None
 
     def _same(self, name: str) -> Any:
         """Return the expression of a column that is equal for equal values."""
