@@ -6,6 +6,7 @@ A maintainer opens it to change how the records of a relationship are found and 
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections import defaultdict
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any
@@ -43,6 +44,9 @@ def check_loads(runtime: Runtime, loads: Sequence[Load]) -> None:
     info = runtime.info
     for load in loads:
         relation = load.relation
+        if relation.via:
+            what = f"is behind a path, and the records on the way have to be loaded, too; write {_nested(relation)}"
+            raise InvalidArgument(FieldFinding(relation.name, what), resource=info.name)
         join = join_of(runtime, relation.name, relation.owner)
         if load.name:
             check_extra(info, load.name)
@@ -55,6 +59,12 @@ def check_loads(runtime: Runtime, loads: Sequence[Load]) -> None:
             destination.conditions.condition(asked.condition)
         destination.conditions.order(tuple(key for key in asked.order if is_plain(destination, key.by)))
         check_loads(destination, relation.asked.loads)
+
+
+def _nested(relation: Loadable) -> str:
+    """Return the load of a relationship behind a path, as it is to be written."""
+    *steps, last = [f"{getattr(each.owner, '__name__', '?')}.{each.name}" for each in (*relation.via, relation)]
+    return functools.reduce(lambda inner, step: f"{step}.load({inner})", reversed(steps), last)
 
 
 async def attach(runtime: Runtime, records: Sequence[Any], loads: Sequence[Load], shown: Shown) -> None:

@@ -41,7 +41,7 @@ class _Known:
 async def load_single(record: Any, relation: Loadable) -> Any:
     """Return a copy of a record with a relationship loaded; NOT_SINGLE if this is a load of another kind."""
     runtime = runtime_of(type(record))
-    if relation.owner is not runtime.resource or not _is_bare(relation.asked):
+    if relation.owner is not runtime.resource or relation.via or not _is_bare(relation.asked):
         return NOT_SINGLE
     join: Join | None = runtime.joins.get(relation.name)
     known = runtime.kept.get(("single load", join))

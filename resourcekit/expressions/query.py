@@ -24,6 +24,7 @@ class Loadable:
     """A relationship of a resource, with what is asked of the related records: the base of One and Many.
 
     name: of the relationship. owner: the resource that has it. asked: condition, order, limit and further loads.
+    via: the to-one relationships that lead to its owner.
     """
 
     __slots__ = ()
@@ -31,6 +32,7 @@ class Loadable:
     name: str
     owner: Any
     asked: Query[Any]
+    via: tuple[Any, ...]
 
     def asking(self, asked: Query[Any]) -> Self:
         """Return this relationship with another query of the related records."""

@@ -348,3 +348,16 @@ class Plain(Resource, domain=Domain("plain")):
     def loading(query: Query) -> Query:
         """Load in a function."""
         return query.load(Plain.same)
+
+
+def test_a_relationship_behind_a_path_is_not_loaded(library):
+    """It would be that of the record itself if both are of one resource; the error says what to write."""
+    path = library.Book.author[library.Author.books]
+    cure = r"write Book.author.load\(Author.books\)"
+
+    for asked in (query(library.Book).load(path).all, query(library.Book).load(other=path).all):
+        with pytest.raises(InvalidArgument, match=cure):
+            asked()
+    for given in (query(library.Book).all()[0], query(library.Book).all()):
+        with pytest.raises(InvalidArgument, match=cure):
+            load(given, path)
