@@ -386,7 +386,7 @@ def __getattr__(name: str) -> object:
 
 def did_you_mean(unknown: str, candidates: Iterable[str]) -> str:
     """Return ``"Did you mean 'subject'?"`` if a candidate is similar, else the list of candidates, else ``""``."""
-    known = sorted(candidates)
+    known = sorted(set(candidates))
     near = difflib.get_close_matches(unknown, known, n=1)
     if near:
         return f"Did you mean {near[0]!r}?"

@@ -56,7 +56,7 @@ class Stream(KnownNames, Generic[R]):
         __iter__ = __aiter__ = _refused
 
 
-@checked_methods(without=("prepared",))
+@checked_methods()
 @unchangeable("a query", FIXED)
 @attrs.frozen(eq=False)
 class ResourceQuery(RunnableQuery[R]):

@@ -12,6 +12,7 @@ from resourcekit.declarations.structures import structure_of
 from resourcekit.declarations.value_type import ANYTHING, UnknownType, ValueType, read_annotation
 from resourcekit.dsl.entity import Entity
 from resourcekit.dsl.scope import Scope
+from resourcekit.errors import FieldFinding, InvalidArgument
 from resourcekit.expressions.calls import checked_call
 from resourcekit.expressions.nodes import Expression
 
@@ -38,6 +39,13 @@ class Upsert:
     given: tuple[str, ...] = ()
     where: Expression | None = None
     ignores_read: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        """Raise InvalidArgument for an identity that is no name."""
+        given: object = self.identity
+        if given is not None and not isinstance(given, str):
+            name = getattr(given, "name", "") or "by_email"
+            raise InvalidArgument(FieldFinding("identity", f"takes the name of an identity: Upsert(identity={name!r})"))
 
 
 Upsert.__init__ = checked_call("Upsert", "its options are: identity, set, given, where, ignores_read")(Upsert.__init__)  # type: ignore[method-assign]

@@ -31,6 +31,7 @@ from resourcekit.expressions.nodes import (
     Value,
 )
 from resourcekit.expressions.rewriting import children, fields_of
+from resourcekit.known_names import shown
 
 if TYPE_CHECKING:
     from resourcekit.declarations.action import Action, CreateAction
@@ -99,7 +100,7 @@ def _attribute_findings(attribute: Attribute, info: Facts) -> Iterator[Finding]:
         yield _finding(attribute, "is computed, and part of the primary key", "Compute another attribute.")
     if attribute.is_computed and not (attribute.computed is True or isinstance(attribute.computed, (Expression, SQLText))):
         cure = "Write an expression over other attributes, SQLText(...), or True for a column that another program fills."
-        yield _finding(attribute, f"has computed={attribute.computed!r}", cure)
+        yield _finding(attribute, f"has as computed {shown(attribute.computed)}", cure)
     if attribute.database_default is not MISSING:
         yield from _default_findings(attribute)
     if isinstance(attribute.computed, Expression):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -26,7 +27,7 @@ from resourcekit.declarations.calculations import Calc
 from resourcekit.dsl.diagnostics import Origin
 from resourcekit.dsl.entity import Entity, Word
 from resourcekit.dsl.scope import Scope
-from resourcekit.errors import DeclarationError, InvalidArgument, Misuse, NotLoaded, UnreadableValue
+from resourcekit.errors import DeclarationError, InvalidArgument, Misuse, NotLoaded, UnknownName, UnreadableValue, did_you_mean
 from resourcekit.expressions.calls import checked_methods
 from resourcekit.expressions.nodes import Expression, Operand, Sort, all_of, as_condition, as_expression
 from resourcekit.expressions.query import Loadable, Query, as_sort
@@ -98,7 +99,9 @@ class Relationship(Entity):
 
 
 def _shown(annotation: object) -> str:
-    return "none" if annotation is None else str(annotation)
+    """Return an annotation as a class body has it: without modules and forward references."""
+    text = "none" if annotation is None else str(annotation)
+    return re.sub(r"ForwardRef\('([^']*)'\)|\b(?:\w+\.)+(?=\w)", r"\1", text)
 
 
 def _read(annotation: object, scope: Scope) -> tuple[str | None, Any, bool]:
@@ -137,6 +140,15 @@ def _owner(relation: _Relation[Any]) -> str:
     return str(getattr(relation.owner, "__name__", ""))
 
 
+_METHODS = ("avg", "collect", "count", "every", "exists", "filter", "first", "limit", "load", "max", "min", "sort", "sum")
+"""What a relationship has, for the error of another name."""
+
+
+def _destination(entity: Relationship) -> str:
+    given = entity.to or entity.target
+    return given.rpartition(":")[2] if isinstance(given, str) else str(getattr(given, "__name__", "the related resource"))
+
+
 @checked_methods(without=("asking", "behind", "named"))
 class _Relation(KnownNames, Word, Loadable, Generic[R]):
     """A relationship on the class: what ``load`` takes."""
@@ -159,9 +171,33 @@ class _Relation(KnownNames, Word, Loadable, Generic[R]):
         """Take the name from the class body."""
         self.name = name
 
+    __instead__: ClassVar[Mapping[str, str]] = {
+        "any": "Write exists(...), with conditions on the related records.",
+        "has": "Write exists(...), with conditions on the related records.",
+        "in_": "Compare the key: Ticket.owner_id.in_([...]).",
+        "is_none": "Compare the key: Ticket.owner_id.is_none(), or write ~Ticket.owner.exists().",
+        "where": "Write filter(...).",
+    }
+
     if TYPE_CHECKING:
         __iter__ = None
     else:
+
+        def __getattr__(self, name: str) -> object:
+            """Raise UnknownName: a value of a related record is written in another way."""
+            if name.startswith("_") or name in self.__instead__ or hasattr(type(self), name):
+                return super().__getattr__(name)
+            here, there = f"{_owner(self)}.{self.name}", _destination(self.entity)
+            way = f"{here}.exists({there}.{name} == ...)" if self.entity.is_many else f"{here}[{there}.{name}]"
+            what = f"the relationship {here} has no {name!r}. Write {way} for a value of {there}. {did_you_mean(name, _METHODS)}"
+            raise UnknownName(what, name=name, obj=self)
+
+        def __bool__(self) -> bool:
+            return True
+
+        def __len__(self) -> NoReturn:
+            """Raise Misuse: related records are counted in the store."""
+            raise Misuse(f"{self.name} holds no records here; write {_owner(self)}.{self.name}.count()")
 
         def __iter__(self) -> NoReturn:
             """Raise Misuse: related records are known only in the store."""

@@ -14,7 +14,8 @@ from resourcekit.dsl.option import Options
 from resourcekit.dsl.passes import Transformer, Verifier
 from resourcekit.dsl.service import Service
 from resourcekit.dsl.state import options_of
-from resourcekit.errors import MissingExtension, MissingMethod
+from resourcekit.errors import InvalidArgument, MissingExtension, MissingMethod
+from resourcekit.known_names import shown
 
 __all__ = ["Check", "Extension"]
 
@@ -72,12 +73,16 @@ class Extension(Options):
 
         Raise MissingExtension if the resource or the domain does not have the extension.
         """
-        named = getattr(getattr(resource, "__info__", resource), "extensions", ())
+        info = getattr(resource, "__info__", None)
+        if info is not None and not isinstance(resource, type):
+            what = f"takes a resource class, not a record; write {cls.__name__}.of({type(resource).__name__})"
+            raise InvalidArgument(what, resource=type(resource).__name__)
+        named = getattr(resource if info is None else info, "extensions", ())
         found = options_of(cls, named if isinstance(named, Mapping) else {type(each): each for each in named})
         if found is None:
-            called = str(getattr(resource, "__name__", repr(resource)))
+            called = str(getattr(resource, "__name__", shown(resource)))
             what = f"{called} does not have the extension {cls.__name__}"
-            origin = getattr(getattr(resource, "__info__", None), "origin", "")
+            origin = getattr(info, "origin", "")
             hint = f"Name it: extensions=[{cls.__name__}]."
             raise MissingExtension("RK019", what, resource=called, path=("extensions",), origin=origin, hint=hint)
         return found
@@ -86,17 +91,28 @@ class Extension(Options):
 _HOOKS = ("entities", "entity_options", "template", "requires", "transformers", "verifiers", "services", "checks")
 
 
+_NOT_READ = {
+    **dict.fromkeys(
+        ("actions", "attributes", "calculations", "identities", "indexes", "relationships"),
+        "Declare them in a template, or add them in a transformer: state.add(...).",
+    ),
+    "functions": "Declare them in a template, or add them in a transformer: state.define(...).",
+    "notifiers": "Set them in a transformer: state.set_option(...).",
+}
+"""Class variables of other frameworks, or of a resource, that bring nothing; with the way to bring it."""
+
+
 def _check(cls: type[Extension]) -> None:
     ours = [
         name for base in cls.__mro__[1:] if base.__module__.startswith("resourcekit.") for name in vars(base) if name[0] != "_"
     ]
-    check_class(cls, (*_HOOKS, *ours))
+    check_class(cls, (*_HOOKS, *ours), _NOT_READ)
     for kind in check_members(cls, "entities", Entity):
         require_attrs(kind)
         if not (isinstance(kind.section, str) and kind.section):
             raise wrong_class(kind, "section", f"section must be a text, is {kind.section!r}", 'Write section = "rules".')
         check_flags(kind, singleton=bool, deprecated=str)
-    if Extension in cls.requires:
+    if isinstance(cls.requires, (tuple, list)) and Extension in cls.requires:
         what = "requires has Extension itself, which brings nothing"
         raise wrong_class(cls, "requires", what, "Give a class that inherits from it.")
     for _ in (*check_members(cls, "requires", Extension), *check_members(cls, "entity_options", EntityOptions)):

@@ -37,16 +37,18 @@ def wrong_class(cls: type, name: str, what: str, hint: str) -> DeclarationError:
     return DeclarationError("RK015", what, path=(cls.__name__, name), origin=Origin.here(), hint=hint)
 
 
-def check_class(cls: type, known: Collection[str]) -> None:
+def check_class(cls: type, known: Collection[str], instead: Mapping[str, str] = MappingProxyType({})) -> None:
     """Raise DeclarationError RK015 for a class variable whose name is nearly one that the framework reads.
 
-    known: the names that it reads. An annotated option may have any name, unless classes of steps are its default.
+    known: the names that it reads. instead: names that it never reads, and what to write. An annotated option may have any name, unless classes of steps are its default.
     """
     for name, value in vars(cls).items():
         if name.startswith("_") or name in known or isinstance(value, (FunctionType, property, classmethod, staticmethod)):
             continue
         if _is_option(cls, name) and not _has_classes(value):
             continue
+        if name in instead:
+            raise wrong_class(cls, name, f"{cls.__name__} has a class variable {name!r}, which is never read", instead[name])
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
         if near and near[0] not in vars(cls):  # a class that has the known name too did not misspell it
             what = f"{cls.__name__} has a class variable {name!r}, which is never read"

@@ -15,6 +15,7 @@ from resourcekit.dsl.entity import Entity, Word
 from resourcekit.dsl.recorder import Unfinished
 from resourcekit.dsl.scope import Scope, annotations_of
 from resourcekit.errors import DeclarationError
+from resourcekit.known_names import shown
 
 __all__ = ["plain_lines"]
 
@@ -95,7 +96,7 @@ def _annotated(cls: type, scope: Scope) -> Iterator[tuple[str, str, str]]:
         elif any(each in str(annotation) for each in _CONSTANTS) or isinstance(value, Unfinished):
             continue
         elif name in body and kind is not None:
-            what = f"{name!r} is annotated as {kind.__name__} and has the value {value!r}, which declares nothing"
+            what = f"{name!r} is annotated as {kind.__name__} and has the value {shown(value)}, which declares nothing"
             yield name, what, _cure(name, text, kind, value)
         elif name in body and not name.startswith("_"):
             what = f"{name!r} is annotated as {text}, and no record would have it"
@@ -124,4 +125,6 @@ def _word_in(annotation: object, scope: Scope) -> type[Word] | None:
 def _cure(name: str, text: str, kind: type[Word], value: object) -> str:
     if kind.__name__ == "Attr":
         return f"Write {name}: {text} = attribute(default={value!r})."
-    return f"Give it a declaration as value, such as belongs_to(...), not {value!r}."
+    if kind.__name__ == "Calc":
+        return f"Write {name}: {text} = calculated(lambda: ...), with the expression in the function."
+    return "Give it a declaration as value, such as belongs_to(...)."

@@ -65,7 +65,7 @@ class State:
 
     def all_of(self, kind: type[E]) -> Mapping[str, E]:
         """Return the entities of one kind (subclasses included) by name, in the order of declaration."""
-        return {name: entity for name, entity in self.entities.items() if isinstance(entity, kind)}
+        return MappingProxyType({name: entity for name, entity in self.entities.items() if isinstance(entity, kind)})
 
     def one_of(self, kind: type[E]) -> E | None:
         """Return the entity of a singleton kind; ``None`` if there is none."""

@@ -24,12 +24,15 @@ def shown_parameters(function: Callable[..., Any], without: Iterable[str] = ()) 
 def checked_methods(*, without: Collection[str] = ()) -> Callable[[C], C]:
     """Decorate a class: a call of a public method with other arguments than it takes raises WrongCall with its parameters.
 
-    without: methods that callers of the framework do not use, or use too often for one Python call more.
+    Coroutine functions are left as they are. without: methods that callers of the framework do not use, or use too often for one
+        Python call more.
     """
 
     def wrap(owner: C) -> C:
         for name, method in list(vars(owner).items()):
             if name.startswith("_") or name in without or not inspect.isfunction(method) or hasattr(method, "__wrapped__"):
+                continue
+            if inspect.iscoroutinefunction(method) or inspect.isasyncgenfunction(method):  # frameworks ask for this
                 continue
             setattr(owner, name, checked_call(name, shown_parameters(method, ("self",)))(method))
         return owner

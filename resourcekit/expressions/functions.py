@@ -21,6 +21,7 @@ from resourcekit.expressions.nodes import (
     as_condition,
     as_expression,
 )
+from resourcekit.known_names import shown
 
 __all__ = ["arg", "case", "coalesce", "concat", "existing", "greatest", "incoming", "least", "now", "today"]
 
@@ -94,4 +95,6 @@ def case(when: Operand, then: object, otherwise: object) -> Expression:
 @checked_call("arg", "write arg('reason')")
 def arg(name: str) -> Expression:
     """The value of an argument of the action, in an expression that is declared before the action runs."""
+    if not isinstance(name, str) or not name:  # type: ignore[redundant-expr]  # a number, for example
+        raise InvalidArgument(FieldFinding("", f"arg takes the name of an argument, such as arg('reason'), not {shown(name)}"))
     return Argument(name)

@@ -12,7 +12,7 @@ from typing import Self
 
 from resourcekit.clock import Clock, everywhere, here, utc_now
 from resourcekit.errors import InvalidArgument, Timeout, WrongCall
-from resourcekit.known_names import KnownNames
+from resourcekit.known_names import KnownNames, shown
 
 __all__ = ["ManualClock"]
 
@@ -163,6 +163,8 @@ class ManualClock(KnownNames, Clock):
 
 
 def _aware(moment: datetime) -> datetime:
+    if not isinstance(moment, datetime):
+        raise InvalidArgument(f"a moment is a datetime, not {shown(moment)}")
     if moment.utcoffset() is None:
         raise InvalidArgument("a moment needs a time zone, for example tzinfo=UTC")
     return moment.astimezone(UTC)

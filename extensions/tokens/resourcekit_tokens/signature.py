@@ -107,6 +107,8 @@ def split_token(token: object) -> tuple[TokenHeader, bytes, bytes, bytes]:
     standard = raw.translate(_TO_STANDARD)
     parts = standard.split(b".")
     if len(parts) != 3 or _STRAY in standard:
+        if text[:7].lower() == "bearer ":
+            raise InvalidToken('The text is an Authorization header; pass the token alone, without "Bearer ".')
         raise InvalidToken("A token is three parts in base64url, joined by dots, and nothing else; this is no signed JWT.")
     head, body, seal = parts
     header = _read_header_once(head) if len(head) <= _CACHED_HEADER_LENGTH else _read_header(head)

@@ -21,6 +21,7 @@ from fastapi.security.base import SecurityBase
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
+from resourcekit.extending import checked_call
 from resourcekit_web.core import Demand, Route, SignedIn
 from resourcekit_web.starlette import Dependency as StarletteDependency
 from resourcekit_web.starlette import TokenAuth as StarletteAuth
@@ -67,6 +68,7 @@ class TokenAuth(StarletteAuth):
 
     dependency: type[StarletteDependency] = Dependency
 
+    @checked_call("TokenAuth", "write TokenAuth(Token, user=...), with all options by name")
     def __init__(self, resource: Any, **options: Any) -> None:
         super().__init__(resource, **options)
         cookie = APIKey.model_validate({"in": APIKeyIn.cookie, "name": self.settings.cookies.access})

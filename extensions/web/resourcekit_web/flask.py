@@ -20,7 +20,7 @@ from typing import Any, TypeVar, overload
 from flask import Flask, Response, request
 
 from resourcekit.errors import DataLayerError, DeclarationError
-from resourcekit.extending import drive
+from resourcekit.extending import checked_call, drive
 from resourcekit_tokens import TokenPair
 from resourcekit_tokens.errors import InvalidToken
 from resourcekit_web.core import (
@@ -60,6 +60,7 @@ def response_of(answer: Answer) -> Response:
 class TokenAuth(Web):
     """Sign-in for an app of Flask. The options are those of ``Settings``; ``user`` is a plain function."""
 
+    @checked_call("TokenAuth", "write TokenAuth(Token, user=...), with all options by name")
     def __init__(self, resource: Any, app: Flask | None = None, **options: Any) -> None:
         super().__init__(resource, **options)
         if app is not None:
@@ -121,6 +122,7 @@ class TokenAuth(Web):
         """
         return watched_stream(self.gate, Incoming.of_wsgi(request.environ), self.signed_in, events, every)
 
+    @checked_call("TokenAuth.remember", "write auth.remember(response, pair)")
     def remember(self, response: Response, pair: TokenPair, *, persistent: bool = True) -> Response:
         """Set the cookies of a sign-in on a response, and return it.
 
@@ -131,12 +133,14 @@ class TokenAuth(Web):
             response.headers.add("Set-Cookie", value)
         return response
 
+    @checked_call("TokenAuth.forget", "write auth.forget(response)")
     def forget(self, response: Response) -> Response:
         """Clear the cookies of a sign-in on a response, and return it."""
         for value in self.settings.cookies.clear_both(request.environ.get("SCRIPT_NAME", "")):
             response.headers.add("Set-Cookie", value)
         return response
 
+    @checked_call("TokenAuth.init_app", "write auth.init_app(Flask(__name__))")
     def init_app(self, app: Flask, *, prefix: str | None = None, health: bool | None = None) -> Flask:
         """Add routes, error handlers and the background services to an app, and return it.
 

@@ -29,6 +29,7 @@ from litestar.plugins import InitPlugin
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from resourcekit.errors import DataLayerError, DeclarationError
+from resourcekit.extending import checked_call
 from resourcekit_tokens import TokenPair
 from resourcekit_tokens.errors import InvalidToken
 from resourcekit_web.core import Answer, Asked, Demand, Incoming, Installed, Refusal, Refused, Route, Web, read_body, refusal_of
@@ -123,6 +124,7 @@ class TokenPlugin(Web, InitPlugin):
 
         return provide
 
+    @checked_call("TokenAuth.remember", "write auth.remember(response, pair, request=request)")
     def remember(
         self, response: Response[Any], pair: TokenPair, *, request: Request[Any, Any, Any], persistent: bool = True
     ) -> None:
@@ -133,6 +135,7 @@ class TokenPlugin(Web, InitPlugin):
         """
         _set_cookies(response, self.cookies_for(pair, Incoming.of_asgi(request.scope), persistent=persistent))
 
+    @checked_call("TokenAuth.forget", "write auth.forget(response)")
     def forget(self, response: Response[Any], *, request: Request[Any, Any, Any] | None = None) -> None:
         """Clear the cookies of a sign-in. request: needed if the app is mounted under a path."""
         root_path = "" if request is None else request.scope.get("root_path", "")

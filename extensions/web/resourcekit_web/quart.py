@@ -21,6 +21,7 @@ from typing import Any, TypeVar, overload
 from quart import Quart, Response, g, has_websocket_context, request, websocket
 
 from resourcekit.errors import DataLayerError, DeclarationError
+from resourcekit.extending import checked_call
 from resourcekit_tokens import TokenPair
 from resourcekit_tokens.errors import InvalidToken
 from resourcekit_web.core import (
@@ -62,6 +63,7 @@ def incoming() -> Incoming:
 class TokenAuth(Web):
     """Sign-in for an app of Quart. The options are those of ``Settings``."""
 
+    @checked_call("TokenAuth", "write TokenAuth(Token, user=...), with all options by name")
     def __init__(self, resource: Any, app: Quart | None = None, **options: Any) -> None:
         super().__init__(resource, **options)
         if app is not None:
@@ -136,6 +138,7 @@ class TokenAuth(Web):
         """
         return self._watched(incoming(), self.signed_in, events, every)
 
+    @checked_call("TokenAuth.remember", "write auth.remember(response, pair)")
     def remember(self, response: Response, pair: TokenPair, *, persistent: bool = True) -> Response:
         """Set the cookies of a sign-in on a response, and return it.
 
@@ -146,12 +149,14 @@ class TokenAuth(Web):
             response.headers.add("Set-Cookie", value)
         return response
 
+    @checked_call("TokenAuth.forget", "write auth.forget(response)")
     def forget(self, response: Response) -> Response:
         """Clear the cookies of a sign-in on a response, and return it."""
         for value in self.settings.cookies.clear_both(request.root_path):
             response.headers.add("Set-Cookie", value)
         return response
 
+    @checked_call("TokenAuth.init_app", "write auth.init_app(Quart(__name__))")
     def init_app(self, app: Quart, *, prefix: str | None = None, health: bool | None = None) -> Quart:
         """Add routes, error handlers and the background services to an app, and return it.
 

@@ -24,6 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from resourcekit.errors import DataLayerError, DeclarationError, FieldFinding, InvalidArgument
+from resourcekit.extending import checked_call
 from resourcekit_tokens import TokenPair
 from resourcekit_tokens.errors import InvalidToken
 from resourcekit_web.core import (
@@ -110,6 +111,7 @@ class TokenAuth(Web):
             raise Refused(found)
         return found
 
+    @checked_call("TokenAuth.remember", "write auth.remember(response, pair, request=request)")
     def remember(self, response: Response, pair: TokenPair, *, request: Request, persistent: bool = True) -> None:
         """Set the cookies of a sign-in on a response.
 
@@ -119,6 +121,7 @@ class TokenAuth(Web):
         for value in self.cookies_for(pair, Incoming.of_asgi(request.scope), persistent=persistent):
             response.headers.append("set-cookie", value)
 
+    @checked_call("TokenAuth.forget", "write auth.forget(response)")
     def forget(self, response: Response, *, request: Request | None = None) -> None:
         """Clear the cookies of a sign-in. request: needed if the app is mounted under a path."""
         root_path = "" if request is None else request.scope.get("root_path", "")
@@ -151,6 +154,7 @@ class TokenAuth(Web):
         async for event in self._watched(Incoming.of_asgi(request.scope), who, events, every):
             yield event
 
+    @checked_call("TokenAuth.install", "write app = auth.install(FastAPI())")
     def install(self, app: A, *, prefix: str | None = None, health: bool | None = None) -> A:
         """Add routes, error handlers and the start and stop of the background services to an app, and return it.
 

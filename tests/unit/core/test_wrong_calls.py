@@ -55,12 +55,13 @@ class Token(Resource, domain=Domain("wrong token calls"), data_layer=Memory(), e
     """A token resource to call wrongly."""
 
 
-def test_an_error_in_a_transformer_names_its_line_and_not_one_of_the_framework():
+def test_an_error_in_a_transformer_names_its_line_and_not_one_of_the_framework() -> None:
     """An assignment to a state is raised inside the framework; the error names the line of the assignment."""
 
     class Assigning(Transformer):
         def transform(self, state: Any, options: Any) -> Any:
             state.options = {}
+            return state
 
     @attrs.frozen(kw_only=True)
     class Wrong(Extension):
@@ -77,7 +78,7 @@ def test_an_error_in_a_transformer_names_its_line_and_not_one_of_the_framework()
 
 
 @pytest.mark.parametrize("path", [lambda found: found.nothing, lambda found: found.sub])
-def test_a_claim_that_claims_do_not_name_is_an_attribute_error_with_the_right_name(path):
+def test_a_claim_that_claims_do_not_name_is_an_attribute_error_with_the_right_name(path: Callable[[Claims], object]) -> None:
     """``hasattr`` and ``getattr`` with a default work as on other objects; times are read once, after a copy too."""
     claims = Claims({"jti": "j", "sub": "ann", "exp": 2_000_000_000})
 

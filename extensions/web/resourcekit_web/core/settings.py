@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, Final, Literal
@@ -157,8 +158,24 @@ def _wrong_options(settings: Settings) -> Iterator[DeclarationError]:
         yield _wrong("csrf", f"csrf={settings.csrf!r} is unknown", 'Write csrf="strict", or leave it out.')
     if not isinstance(settings.clients, Mapping):
         yield _wrong("clients", "must be a mapping", 'Write clients={"billing": env("BILLING_SECRET")}.')
-    if settings.user is not None and not callable(settings.user):
-        yield _wrong("user", "is not a function", "Give a function of a subject that returns the user or None.")
+    else:
+        for name, secret in settings.clients.items():
+            if not isinstance(secret, (str, EnvironmentVariable, Client)):
+                hint = f'Write clients={{"{name}": env("{str(name).upper()}_SECRET")}}.'
+                yield _wrong("clients", f"the secret of {name!r} must be a text, is {type(secret).__name__}", hint)
+    if settings.user is not None and not (callable(settings.user) and _takes_subject(settings.user)):
+        hint = "Give a function of a subject that returns the user or None."
+        yield _wrong("user", "is not a function of one argument", hint)
+
+
+def _takes_subject(user: Callable[..., object]) -> bool:
+    try:
+        inspect.signature(user).bind("subject")
+    except TypeError:
+        return False
+    except ValueError:  # it has no signature
+        return True
+    return True
 
 
 def _deployment_errors(settings: Settings, *, is_async: bool) -> Iterator[DeclarationError]:
