@@ -12,9 +12,8 @@ import select
 import threading
 import weakref
 from collections import deque
-from collections.abc import AsyncGenerator, Hashable, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
 
 from redis import ConnectionPool, exceptions
 from redis.asyncio import ConnectionPool as AsyncPool
@@ -26,6 +25,7 @@ from resourcekit.call_context import CallMode, Deadline, call_deadline, call_mod
 from resourcekit.clock import current_clock
 from resourcekit.data_layers.log_redaction import redact
 from resourcekit.data_layers.opening import Opening
+from resourcekit.data_layers.redis.addresses import Address, elsewhere
 from resourcekit.data_layers.redis.failures import LATE, lost, not_primary, refused, too_late, unreachable
 from resourcekit.data_layers.redis.safety import ASK, ASK_MORE, Facts, read_facts
 from resourcekit.data_layers.redis.scripts import Script, Words
@@ -37,12 +37,9 @@ from resourcekit.signals import require_no_signal
 __all__ = [
     "Command",
     "Server",
-    "place_of",
     "server_for",
 ]
 
-Address = str
-"""A URL: one that the user gave, or one with a host and port that a cluster named."""
 
 Connection = Any
 """A connection of redis-py, which has no types for the calls that are used here."""
@@ -150,7 +147,7 @@ class Server:
             moved = next((answer for answer in answers if isinstance(answer, (exceptions.MovedError, exceptions.AskError))), None)
             if moved is None:
                 return answers
-            self.process_state.places[tag] = _elsewhere(address, *moved.node_addr)
+            self.process_state.places[tag] = elsewhere(address, *moved.node_addr)
         raise unreachable()
 
     def _ways(self, tag: str) -> Iterator[Address]:
@@ -384,14 +381,6 @@ def _is_late(error: BaseException) -> bool:
     return isinstance(error, (exceptions.TimeoutError, TimeoutError))
 
 
-def _elsewhere(address: Address, host: str, port: int) -> Address:
-    """Return the URL with the host and port that a cluster named. An empty host means the host that was asked."""
-    scheme, _, rest = address.partition("://")
-    authority, slash, path = rest.partition("/")
-    login, at, place = authority.rpartition("@")
-    return f"{scheme}://{login}{at}{host or place.rpartition(':')[0]}:{port}{slash}{path}"
-
-
 _servers: weakref.WeakValueDictionary[tuple[tuple[str, ...], float, frozenset[str]], Server] = weakref.WeakValueDictionary()
 _lock = free_after_fork(threading.Lock())
 
@@ -402,21 +391,3 @@ def server_for(urls: tuple[str, ...], seconds: float, accepted: frozenset[str]) 
         key = (urls, seconds, accepted)
         server = _servers[key] = _servers.get(key) or Server(*key)
         return server
-
-
-_LOOPBACK = frozenset({"", "localhost", "127.0.0.1", "::1"})
-
-
-def place_of(urls: Iterable[str]) -> Hashable:
-    """Return servers and databases of URLs, without login and options, and with the defaults of redis-py."""
-    return frozenset(_place(url) for url in urls)
-
-
-def _place(url: str) -> tuple[str, int, int]:
-    parts = urlsplit(url)
-    asked = parse_qs(parts.query).get("db")
-    if parts.scheme == "unix":
-        return os.path.realpath(unquote(parts.path)), 0, int(asked[0]) if asked else 0
-    host = (parts.hostname or "").rstrip(".")
-    named = asked[0] if asked else unquote(parts.path).strip("/")
-    return "localhost" if host in _LOOPBACK else host, parts.port or 6379, int(named or 0)

@@ -26,13 +26,14 @@ from resourcekit.data_layers.base import (
     Store,
     Transaction,
 )
+from resourcekit.data_layers.redis.addresses import place_of
 from resourcekit.data_layers.redis.codec import StrictKeep
 from resourcekit.data_layers.redis.failures import refused, too_late
 from resourcekit.data_layers.redis.indexing import fill_indexes
 from resourcekit.data_layers.redis.lease import Lease, record_setting, recorded_setting
 from resourcekit.data_layers.redis.reading import Reader
 from resourcekit.data_layers.redis.safety import findings_of
-from resourcekit.data_layers.redis.server import Server, place_of
+from resourcekit.data_layers.redis.server import Server
 from resourcekit.data_layers.redis.snapshot import Fetched, KeyLayout, Missing, Snapshot
 from resourcekit.data_layers.redis.sweep import Sweep
 from resourcekit.data_layers.redis.transaction import Savepoint, block, current, outside
