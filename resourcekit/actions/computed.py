@@ -17,9 +17,8 @@ from resourcekit.declarations.limits import Limits
 from resourcekit.declarations.value_type import Kind
 from resourcekit.expressions import nodes as ex
 from resourcekit.expressions.dates import DATES
-from resourcekit.expressions.fragments import Fragment
 from resourcekit.expressions.measures import Length, Matches
-from resourcekit.expressions.nodes import Expression, Value, all_of, any_of
+from resourcekit.expressions.nodes import Expression, Fragment, Value, all_of, any_of
 from resourcekit.expressions.rewriting import children
 
 __all__ = ["is_chosen", "required_of"]

@@ -22,9 +22,8 @@ from resourcekit.expressions import nodes as ex
 from resourcekit.expressions.context_nodes import Missing, Slot
 from resourcekit.expressions.dates import Today
 from resourcekit.expressions.evaluation import compile_expression
-from resourcekit.expressions.fragments import Fragment
 from resourcekit.expressions.measures import At, Contains, Length, Matches
-from resourcekit.expressions.nodes import Expression, Sort
+from resourcekit.expressions.nodes import Expression, Fragment, Sort
 from resourcekit.expressions.related import ManyOf, OneOf, Parent, Related, SameKey
 from resourcekit.expressions.rewriting import children, is_constant
 from resourcekit.resource_info import ResourceInfo

@@ -8,8 +8,7 @@ from typing import Any
 from resourcekit.declarations.value_type import Kind, UnknownType, ValueType, read_annotation
 from resourcekit.errors import FieldFinding, InvalidArgument
 from resourcekit.expressions.calls import checked_call
-from resourcekit.expressions.fragments import Fragment
-from resourcekit.expressions.nodes import Expression, as_expression
+from resourcekit.expressions.nodes import Expression, Fragment, as_expression
 
 __all__ = ["fragment"]
 

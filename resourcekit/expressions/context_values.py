@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 import attrs
 
 from resourcekit.expressions.context_nodes import ContextValue, Missing
-from resourcekit.expressions.fragments import Fragment
 from resourcekit.expressions.measures import Contains, Length
 from resourcekit.expressions.nodes import (
     And,
@@ -20,6 +19,7 @@ from resourcekit.expressions.nodes import (
     Coalesce,
     Compare,
     Expression,
+    Fragment,
     Greatest,
     In,
     IsNone,

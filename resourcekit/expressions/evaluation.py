@@ -19,7 +19,6 @@ from resourcekit.expressions.computable import FUNCTIONS
 from resourcekit.expressions.context_nodes import ContextValue, Tenant
 from resourcekit.expressions.dates import DATES
 from resourcekit.expressions.far import far_result
-from resourcekit.expressions.fragments import Fragment
 from resourcekit.expressions.measures import At, Contains, Length, Matches
 from resourcekit.expressions.nodes import (
     And,
@@ -32,6 +31,7 @@ from resourcekit.expressions.nodes import (
     Existing,
     Expression,
     Field,
+    Fragment,
     Greatest,
     In,
     Incoming,

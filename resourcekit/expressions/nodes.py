@@ -29,6 +29,7 @@ __all__ = [
     "Existing",
     "Expression",
     "Field",
+    "Fragment",
     "Greatest",
     "In",
     "Incoming",
@@ -320,6 +321,23 @@ class Call(Expression):
     function: str
     parts: tuple[Expression, ...]
     facts: tuple[Any, ...] = ()
+
+
+@attrs.frozen(eq=False)
+class Fragment(Expression):
+    """A value that a text of SQL computes, which the application writes for one database.
+
+    texts: the text around the values, which is one more than these. parts: the values. type: the ValueType of the whole.
+    """
+
+    texts: tuple[str, ...]
+    parts: tuple[Expression, ...]
+    type: Any
+
+    @property
+    def facts(self) -> object:
+        """The parts of a statement that do not depend on values."""
+        return self.texts, str(self.type)
 
 
 @attrs.frozen(eq=False)

@@ -8,7 +8,6 @@ from typing import Any
 import attrs
 
 from resourcekit.expressions.context_nodes import ContextValue
-from resourcekit.expressions.fragments import Fragment
 from resourcekit.expressions.measures import At, Contains, Length, Matches
 from resourcekit.expressions.nodes import (
     And,
@@ -22,6 +21,7 @@ from resourcekit.expressions.nodes import (
     Existing,
     Expression,
     Field,
+    Fragment,
     Greatest,
     In,
     IsNone,

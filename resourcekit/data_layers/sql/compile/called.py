@@ -19,8 +19,7 @@ from resourcekit.data_layers.sql.dialects.columns import FLOAT, INTEGER, STRING,
 from resourcekit.expressions import nodes as ex
 from resourcekit.expressions.computable import WHOLE
 from resourcekit.expressions.dates import DATES
-from resourcekit.expressions.fragments import Fragment
-from resourcekit.expressions.nodes import Expression
+from resourcekit.expressions.nodes import Expression, Fragment
 
 __all__ = ["called", "fragment_of"]
 

@@ -45,9 +45,8 @@ from resourcekit.data_layers.sql.dialects.columns import (
 )
 from resourcekit.errors import FieldFinding, InvalidArgument
 from resourcekit.expressions import nodes as ex
-from resourcekit.expressions.fragments import Fragment
 from resourcekit.expressions.measures import At, Contains, Length, Matches
-from resourcekit.expressions.nodes import Expression
+from resourcekit.expressions.nodes import Expression, Fragment
 from resourcekit.expressions.related import Parent, Related, SameKey
 from resourcekit.expressions.rewriting import fields_of
 

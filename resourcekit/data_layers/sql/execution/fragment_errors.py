@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from resourcekit.data_layers.base import Operation
 from resourcekit.errors import FieldFinding, InvalidArgument, Unavailable
-from resourcekit.expressions.fragments import Fragment
+from resourcekit.expressions.nodes import Fragment
 
 __all__ = ["of_fragment"]
 
