@@ -94,3 +94,7 @@ class TokenAuth(StarletteAuth):
             response_model=None,
             tags=["auth"] if route.path.startswith(self.settings.prefix) else ["service"],
         )
+        if route.method == "GET":  # FastAPI, unlike Starlette, adds no HEAD; in the document it would be a second operation
+            app.add_api_route(
+                route.path, self._endpoint(route), methods=["HEAD"], name=f"{route.name}_head", include_in_schema=False
+            )

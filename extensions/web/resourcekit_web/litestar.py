@@ -13,7 +13,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -177,7 +177,7 @@ class TokenPlugin(Web, InitPlugin):
         installed: Installed = app_config.state.setdefault(_KEPT, Installed())
         is_first = installed.is_empty
         routes = installed.add(self.settings, lambda routes: _refuse_taken(app_config, routes))
-        app_config.route_handlers.extend(self._handler(route) for route in routes)
+        app_config.route_handlers.extend(handler for route in routes for handler in self._handlers(route))
         for parameter in self._parameters(is_first=is_first):
             app_config.dependencies[parameter] = Provide(self._provider(parameter))
         app_config.exception_handlers.update(dict.fromkeys((Refused, InvalidToken, DataLayerError), _answered))
@@ -203,7 +203,7 @@ class TokenPlugin(Web, InitPlugin):
 
         return lifespan
 
-    def _handler(self, route: Route) -> HTTPRouteHandler:
+    def _handlers(self, route: Route) -> Iterator[HTTPRouteHandler]:
         async def handle(request: Request[Any, Any, Any]) -> Response[bytes]:
             body = b"" if route.method == "GET" else await read_body(request.stream())
             asked = Asked(incoming=Incoming.of_asgi(request.scope), body=body, path=request.path_params)
@@ -211,8 +211,13 @@ class TokenPlugin(Web, InitPlugin):
 
         handle.__name__, handle.__doc__ = route.name, getattr(route.run, "__doc__", None)
         path, suffix = route.path.replace("}", ":str}"), "" if self.settings.name == "rk" else f"-{self.settings.name}"
-        method = HttpMethod(route.method)
-        return HTTPRouteHandler(path, http_method=method, name=f"resourcekit{suffix}-{route.name}", status_code=200)(handle)
+        method, name = HttpMethod(route.method), f"resourcekit{suffix}-{route.name}"
+        yield HTTPRouteHandler(path, http_method=method, name=name, status_code=200)(handle)
+        if route.method == "GET":  # Litestar adds no HEAD; in the document it would be a second operation
+            head = HTTPRouteHandler(
+                path, http_method=HttpMethod.HEAD, name=f"{name}-head", status_code=200, include_in_schema=False
+            )
+            yield head(handle)
 
 
 def _listed(components: Components | list[Components]) -> list[Components]:

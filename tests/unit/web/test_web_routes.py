@@ -213,6 +213,18 @@ def test_a_process_with_its_store_is_ready(send):
     assert {"status": "ok"} == send(Sent(path="/readyz")).json
 
 
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/.well-known/jwks.json", "/auth/sessions"])
+def test_head_is_answered_as_get_without_the_body(framework, path):
+    """Load balancers ask for the health endpoints so. The answer is the one to GET, a refusal too."""
+    send = made(framework, declare_tokens(Memory(), sessions=True))
+
+    got, head = send(Sent(path=path)), send(Sent(method="HEAD", path=path))
+
+    names = ("content-type", "cache-control", "www-authenticate")
+    assert (401 if path == "/auth/sessions" else 200) == head.status
+    assert (got.status, *map(got.header, names)) == (head.status, *map(head.header, names))
+
+
 # Other programs -----------------------------------------------------------------------------------------------------------
 
 BASIC = ("authorization", b"Basic " + base64.b64encode(b"billing:a-secret-of-a-client-0123456789"))
