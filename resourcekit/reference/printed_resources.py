@@ -126,7 +126,7 @@ class _Printer:
     def _attribute(self, column: ColumnFacts) -> list[str]:
         stored = column.stored
         if column.kind is None:
-            return [f"    # The column {_plain(stored.name)} is {_plain(stored.type or 'of no type')}, which no attribute has."]
+            return [f"    # The column {_plain(stored.name)} is {_plain(stored.type or 'of no type')}, {_why_not(stored)}."]
         name = self._names[stored.name]
         shown = f"Literal[{', '.join(map(_text, options))}]" if (options := options_of(stored)) else _TYPES[column.kind]
         given = dict(_options(column, is_whole_key=self._table.key == (stored.name,)))
@@ -137,6 +137,9 @@ class _Printer:
         if stored.nullable and not {"computed", "database_default"} & given.keys():
             given["default"] = "None"
         noted = [] if column.difference is None else [f"    # The column {_plain(column.difference.what)}."]
+        if stored.made and stored.made != stored.type:
+            checks = f", {_plain(' '.join(stored.checks))}" if stored.checks else ""
+            noted.append(f"    # The column is of the domain {_plain(stored.made)}{checks}.")
         return [*noted, *_call(f"{name}: Attr[{shown}] = attribute", [f"{key}={value}" for key, value in given.items()])]
 
     def _relationships(self) -> Iterator[str]:
@@ -177,6 +180,15 @@ class _Printer:
         if changed := [name for name in given if name not in keys]:
             yield from _accepting(f"{self._name('change', '_record')} = update", changed)
         yield f"    {self._name('remove', '_record')} = destroy()"
+
+
+def _why_not(stored: StoredColumn) -> str:
+    """Return why no attribute has the type of a column."""
+    if stored.type.endswith("[]"):
+        return "an array; a list is kept as jsonb"
+    if stored.options:
+        return f"by the domain {_plain(stored.made)}; PostgreSQL compares a domain over an enum only after a cast"
+    return "which no attribute has"
 
 
 def _options(column: ColumnFacts, *, is_whole_key: bool) -> Iterator[tuple[str, str]]:

@@ -63,6 +63,8 @@ def make_store(
     """
     name = place.name
     codecs = _codecs(info, repo.dialect.codecs)
+    if not place.managed:
+        codecs = {field: repo.dialect.foreign(codec) for field, codec in codecs.items()}
     groups: list[Identity | Index] = [*info.identities.values(), *info.indexes.values()]
     keys = keys_to_index(info)
     columns_of_groups = [(info.primary_key, True), *((group.fields, isinstance(group, Identity)) for group in groups)]

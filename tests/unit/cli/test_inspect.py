@@ -19,6 +19,7 @@ from click.testing import CliRunner
 from resourcekit import load, query
 from resourcekit.cli import main
 from resourcekit.doctor import doctor
+from resourcekit.errors import Invalid
 from tests.support.databases import KINDS, Database, scratch
 
 AUTH = Path(__file__).parents[2] / "support" / "django_auth.py"
@@ -147,6 +148,60 @@ def test_the_printed_module_passes_type_checkers(board, printed, tmp_path):
     for command in (mypy, pyright):
         done = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True, timeout=300)
         assert 0 == done.returncode, done.stdout + done.stderr
+
+
+MOODS = (
+    "CREATE TYPE mood AS ENUM ('sad', 'ok', 'it''s \"fine\"')",
+    "CREATE DOMAIN positive AS integer CHECK (VALUE > 0)",
+    "CREATE DOMAIN small AS positive CHECK (VALUE < 10) DEFAULT 7",
+    "CREATE DOMAIN feeling AS mood",
+    "CREATE DOMAIN cents AS numeric(9, 2)",
+    "CREATE TABLE people (id positive PRIMARY KEY, state mood, now mood NOT NULL, felt feeling, size small, price cents, tags text[], moods mood[])",
+    "INSERT INTO people VALUES (1, 'sad', 'ok', 'ok', 3, 2.5, '{a}')",
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_enums_and_domains_of_postgresql(database, printed, tmp_path):
+    """An enum is a Literal that is read, written, compared and sorted; a domain is the type below it; an array is a comment."""
+    for statement in MOODS:
+        database.run(statement)
+    module = printed()
+    people = module.People
+    people.add.bulk([{"id": 2, "now": "ok"}, {"id": 3, "now": 'it\'s "fine"', "state": "ok"}])
+    asyncio.run(people.add.aio(id=4, now="sad", size=9))
+    people.change(1, state="ok", price=Decimal("1.25"))
+    people.change.bulk(query(people).filter(people.now == "sad"), now="ok")
+    text = Path(module.__spec__.origin).read_text(encoding="utf-8")
+
+    assert [] == complaints(module)
+    assert [1, 3] == sorted(each.id for each in query(people).filter(people.state == "ok").all())
+    assert [1, 2, 4] == sorted(
+        each.id for each in query(people).filter(people.now.in_(["ok", "sad"]), people.now.like("o%")).all()
+    )
+    assert [7, 9] == [each.size for each in query(people).filter(people.id.in_([2, 4])).sort("id").all()]
+    assert [2, 4, 1, 3] == [each.id for each in query(people).sort("state", "now", "id").all()]
+    assert (
+        "    # The column is of the domain small, CHECK (((VALUE)::integer < 10)) CHECK ((VALUE > 0)).\n    size: Attr[int | None]" in text
+    )
+    assert (
+        "    # The column felt is mood, by the domain feeling; PostgreSQL compares a domain over an enum only after a cast."
+        in text
+    )
+    assert "    # The column tags is text[], an array; a list is kept as jsonb." in text
+    assert "price: Attr[Decimal | None] = attribute(scale=2, default=None)" in text
+    with pytest.raises(Invalid, match="out of the range of its column"):
+        people.add(id=-1, now="ok")
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", "--cache-dir", str(tmp_path), module.__spec__.origin],
+        cwd=Path(__file__).parents[3],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert 0 == done.returncode, done.stdout + done.stderr
 
 
 def test_tables_can_be_chosen(board, printed):

@@ -126,6 +126,10 @@ class Dialect(Features, DateFunctions, Functions, TextFunctions, JSONFunctions, 
     """Two functions from a pattern of resourcekit to the bounds of the text it matches: the inclusive lower and the exclusive
     upper bound, or ``None`` for no bound. Set if an index serves a match only if the statement also contains its bounds."""
 
+    def foreign(self, codec: Codec) -> Codec:
+        """Return the codec of a column in a table of another program."""
+        return codec
+
     def sends_whole(self, codec: Codec) -> bool:
         """Return whether one parameter can hold a collection of values with this codec."""
         del codec

@@ -59,6 +59,8 @@ class Form(enum.Enum):
     TIME = "time"
     SPAN = "span"
     JSON = "json"
+    OPTION = "option"
+    """Text, or an enum of PostgreSQL, in a table of another program: a parameter beside it has no type of its own."""
 
 
 class Family(enum.Enum):

@@ -34,6 +34,8 @@ class StoredColumn:
 
     type: its declared type in lower case, besides the values of an enum. collation: ``""`` if it has none. default: the text of its default; ``None`` if it has
     none. filled: ``"identity"`` for a key that the database counts, ``"computed"`` for a generated column, else ``""``.
+    options: the values of an enum. made: the name of its type, if CREATE TYPE or CREATE DOMAIN made it; of a domain, ``type`` is the type below it.
+    checks: the conditions of a domain.
     """
 
     name: str
@@ -43,6 +45,9 @@ class StoredColumn:
     collation: str = ""
     default: str | None = None
     filled: str = ""
+    options: tuple[str, ...] = ()
+    made: str = ""
+    checks: tuple[str, ...] = ()
 
 
 @attrs.frozen
@@ -90,7 +95,9 @@ def scale_of(column: StoredColumn) -> int | None:
 
 
 def options_of(column: StoredColumn) -> tuple[str, ...]:
-    """Return the values of a column of MariaDB's type enum; empty for any other type."""
+    """Return the values of a column of an enum; empty for any other type."""
+    if column.options:
+        return column.options
     if not column.type.startswith("enum("):
         return ()
     found = re.findall(r"'((?:[^']|'')*)'", column.type)

@@ -10,6 +10,7 @@ import re
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
+import attrs
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import URL, make_url
@@ -25,7 +26,7 @@ from resourcekit.data_layers.sql.dialects.postgresql.existing import PostgresTab
 from resourcekit.data_layers.sql.dialects.postgresql.functions import PostgresFunctions, PostgresJSON
 from resourcekit.data_layers.sql.dialects.postgresql.loaders import Portal
 from resourcekit.data_layers.sql.dialects.postgresql.maintenance import PostgresMaintenance
-from resourcekit.data_layers.sql.dialects.postgresql.values import PostgresValues
+from resourcekit.data_layers.sql.dialects.postgresql.values import PostgresValues, Untyped
 from resourcekit.data_layers.sql.dialects.servers import first, server_of
 from resourcekit.results import Outcome
 
@@ -51,7 +52,12 @@ class PostgresDialect(
     greatest = "greatest"
     wide_type = sa.Numeric()
     codecs = CODECS
-    bound_types: Mapping[Any, Any] = {**Dialect.bound_types, Form.BOOLEAN: sa.Boolean(), Form.JSON: postgresql.JSONB()}
+    bound_types: Mapping[Any, Any] = {
+        **Dialect.bound_types,
+        Form.BOOLEAN: sa.Boolean(),
+        Form.JSON: postgresql.JSONB(),
+        Form.OPTION: Untyped(),
+    }
     system_columns = frozenset({"cmax", "cmin", "ctid", "tableoid", "xmax", "xmin"})
     aborts_transaction = True
     sweeps_pages = True
@@ -63,6 +69,10 @@ class PostgresDialect(
     def sa_dialect(self) -> sa.Dialect:
         """The SQLAlchemy dialect with positional placeholders, which psycopg accepts as well."""
         return make_url(f"{self.drivers[0]}://").get_dialect()(paramstyle="format")  # type: ignore[call-arg]  # every SQLAlchemy dialect accepts it
+
+    def foreign(self, codec: Codec) -> Codec:
+        """Return the codec of a column in a table of another program: one with options may be of a type that CREATE TYPE made."""
+        return attrs.evolve(codec, form=Form.OPTION) if codec.options and codec.form is Form.TEXT else codec
 
     def sends_whole(self, codec: Codec) -> bool:
         return codec.form in (Form.TEXT, Form.INTEGER, Form.UUID) and codec.family in (Family.TEXT, Family.NUMBER, Family.UUID)
@@ -89,7 +99,7 @@ class PostgresDialect(
         return {"postgresql_where": where}
 
     def like(self, text: Element, pattern: Element) -> Element:
-        return text.like(pattern)
+        return (sa.cast(text, sa.Text()) if isinstance(text.type, Untyped) else text).like(pattern)
 
     def pattern(self, pattern: str) -> str:
         """Return the pattern. PostgreSQL uses the same syntax, but refuses a trailing backslash."""

@@ -13,7 +13,18 @@ from sqlalchemy.dialects import postgresql
 from resourcekit.data_layers.sql.dialects.base import Place
 from resourcekit.data_layers.sql.dialects.columns import Codec, Family, Form
 
-__all__ = ["PostgresValues"]
+__all__ = ["PostgresValues", "Untyped"]
+
+
+class Untyped(sa.types.UserDefinedType[Any]):
+    """A type that no cast names, so that the server takes a parameter as what stands beside it: text, or an enum."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: Any) -> str:
+        """Return the type that the column would have in a table of resourcekit."""
+        return "text"
+
 
 Element = sa.ColumnElement[Any]
 _SUMS: dict[str, Callable[[Any, Any], Any]] = {"+": operator.add, "-": operator.sub, "*": operator.mul}
@@ -35,6 +46,7 @@ _TYPES: Mapping[Form, Any] = {
     Form.TIME: sa.Time,
     Form.SPAN: postgresql.INTERVAL,
     Form.JSON: postgresql.JSONB,
+    Form.OPTION: Untyped,
 }
 
 
