@@ -183,7 +183,8 @@ def test_enums_and_domains_of_postgresql(database, printed, tmp_path):
     assert [7, 9] == [each.size for each in query(people).filter(people.id.in_([2, 4])).sort("id").all()]
     assert [2, 4, 1, 3] == [each.id for each in query(people).sort("state", "now", "id").all()]
     assert (
-        "    # The column is of the domain small, CHECK (((VALUE)::integer < 10)) CHECK ((VALUE > 0)).\n    size: Attr[int | None]" in text
+        "    # The column is of the domain small, CHECK (((VALUE)::integer < 10)) CHECK ((VALUE > 0)).\n    size: Attr[int | None]"
+        in text
     )
     assert (
         "    # The column felt is mood, by the domain feeling; PostgreSQL compares a domain over an enum only after a cast."

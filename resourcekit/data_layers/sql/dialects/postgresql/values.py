@@ -17,7 +17,7 @@ __all__ = ["PostgresValues", "Untyped"]
 
 
 class Untyped(sa.types.UserDefinedType[Any]):
-    """A type that no cast names, so that the server takes a parameter as what stands beside it: text, or an enum."""
+    """A type that no cast names, so that the server gives a parameter the type of the column: text, or an enum."""
 
     cache_ok = True
 
