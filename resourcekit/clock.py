@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import functools
 import math
-import secrets
+import os
 import sys
 import time
 from collections.abc import Callable
 from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
-from uuid import UUID
+from uuid import UUID, SafeUUID
 
 import attrs
 
@@ -170,9 +170,15 @@ class Deadline:
         return f"<Deadline: {self.remaining():.3f} s left>"
 
 
+_NEW, _SET, _UNKNOWN = object.__new__, object.__setattr__, SafeUUID.unknown
+
+
 def uuid7() -> UUID:
     """Return a UUID of version 7 (RFC 9562, 5.7): 48 bits of milliseconds since 1970, then 74 random bits."""
     milliseconds = int(utc_now().timestamp() * 1000)
-    random = secrets.randbits(74)
+    random = int.from_bytes(os.urandom(10)) >> 6
     value = (milliseconds & (2**48 - 1)) << 80 | 0x7 << 76 | (random >> 62) << 64 | 0b10 << 62 | random & (2**62 - 1)
-    return UUID(int=value)
+    made = _NEW(UUID)  # a third of the time of UUID(int=value), which checks the number
+    _SET(made, "int", value)
+    _SET(made, "is_safe", _UNKNOWN)
+    return made

@@ -116,7 +116,7 @@ async def _write_plain(
     _count_failures(runner, written, indexes, accumulator)
     if return_records:
         stored = (index for index, outcome in zip(indexes, written.outcomes, strict=True) if outcome is Outcome.INSERTED)
-        accumulator.records.extend(zip(stored, map(runner.runtime.record, written.rows), strict=True))
+        accumulator.add_all(stored, map(runner.runtime.record, written.rows))
 
 
 async def _upsert_plain(
@@ -135,7 +135,7 @@ async def _upsert_plain(
     _count_failures(runner, written, [index for index, _ in batch], accumulator)
     if return_records:
         stored = [index for (index, _), outcome in zip(batch, written.outcomes, strict=True) if outcome in _WRITTEN]
-        accumulator.records.extend(zip(stored, map(runner.runtime.record, written.rows), strict=True))
+        accumulator.add_all(stored, map(runner.runtime.record, written.rows))
     return True
 
 
@@ -194,7 +194,7 @@ async def _without_unchanged(
         return entries
     for position, record in same.items():
         accumulator.count += 1
-        accumulator.records.append((entries[position].index, record))
+        accumulator.add(entries[position].index, record)
     return [entry for position, entry in enumerate(entries) if position not in same]
 
 
@@ -214,7 +214,7 @@ async def _write_alone(
         written = await runner.write(changeset, context, may_skip=True)
         if written.outcome != "skipped":
             accumulator.count += 1
-            accumulator.records.append((index, written.record))
+            accumulator.add(index, written.record)
 
 
 async def _prepared(
@@ -276,7 +276,7 @@ async def _count(
         if return_records or runner.notifiers:
             record = runner.runtime.record(row)
             if return_records:
-                accumulator.records.append((index, record))
+                accumulator.add(index, record)
             await notify(runner, record, context)
     for entry, outcome in zip(entries, written.outcomes, strict=True):
         if outcome is Outcome.SKIPPED and entry.changeset is not None:  # skipped by the declaration, or to be refused
@@ -334,7 +334,7 @@ async def _change_each(
             written = await runner.run(record, given, context)
             accumulator.count += 1
             if return_records:
-                accumulator.records.append((index, written))
+                accumulator.add(index, written)
         except DataLayerError as error:
             if is_inside:
                 raise

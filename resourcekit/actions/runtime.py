@@ -98,6 +98,9 @@ class Runtime:
         self.casts: dict[str, Cast] = {
             name: compile_cast(attribute.type, attribute.constraints) for name, attribute in info.attributes.items()
         }
+        key_type = info.attributes[self.key[0]] if len(self.key) == 1 else None
+        self._key_type = None if key_type is None else unchanged_type(key_type.type, key_type.constraints)
+        self._key_param = f"key_{self.key[0]}" if self.key else ""
         self.conditions = Conditions(info, resource)
         self.containers = tuple(name for name, attribute in info.attributes.items() if attribute.type.kind in _CONTAINERS)
         """Attributes whose values are lists or mappings, which records have in a read-only form."""
@@ -220,6 +223,8 @@ class Runtime:
         Raise CastError for a key of the wrong type. Raise InvalidArgument for a record of another resource and for a key with a
         wrong number of parts.
         """
+        if type(record_or_key) is self._key_type:  # the most usual key, which its cast would return as it is
+            return {self._key_param: record_or_key}
         if isinstance(record_or_key, self.resource):
             return {f"key_{name}": getattr(record_or_key, name) for name in self.key}
         if hasattr(type(record_or_key), "__runtime__"):

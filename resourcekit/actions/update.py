@@ -104,10 +104,14 @@ class ChangeRunner:
     async def _write_usual(self, record_or_key: Any, given: Mapping[str, Any], context: Context) -> Any:
         """Write with the compiled statement of this action; ``None`` if the steps have to run, or to tell what is wrong."""
         runtime = self.runtime
-        _, values, findings = self.inputs.bind(given)
-        if findings:
-            return None
-        compiled = runtime.keep(("usual", self, tuple(values)), self._compiled, tuple(values))
+        values: Mapping[str, Any] = _NOTHING
+        names: tuple[str, ...] = ()
+        if given:  # a compiled action has no arguments, so nothing has to be filled in for an empty input
+            _, values, findings = self.inputs.bind(given)
+            if findings:
+                return None
+            names = tuple(values)
+        compiled = runtime.keep(("usual", self, names), self._compiled, names)
         if compiled is None or (compiled.tests and not compiled.passes(values)):
             return None
         try:

@@ -47,6 +47,7 @@ DRIVERS: Mapping[str, DriverNames] = {
         ("aiosqlite:Connection",),
         {
             "_conn": "the connection of sqlite3, for its limits and callbacks",
+            "_execute": "calls a function in the thread of the connection, so that a statement takes one thread switch",
             "_thread": "a thread that does not keep the program from ending",
             "_tx": "the queue of the driver's thread, for a rollback or a stop that a cancelled task cannot wait for",
         },

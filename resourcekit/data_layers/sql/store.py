@@ -171,7 +171,9 @@ class SQLStore(Store):
         good = [stored for stored in prepared if not isinstance(stored, Exception)]
         if not good:
             return plan.result(rows, prepared, _NONE)
-        nested, raised = savepoint_of(self.repo) is not None, None
+        # A single row needs no savepoint where an error of it leaves the transaction usable.
+        nested = (len(good) > 1 or self.repo.dialect.aborts_transaction) and savepoint_of(self.repo) is not None
+        raised = None
         try:
             if call_mode.get() is CallMode.SYNC:
                 written = self._run_sync(self.write, plan, sql, good, nested)
@@ -221,14 +223,13 @@ class SQLStore(Store):
     async def _change(self, plan: Plan, params: Params) -> WriteResult:
         if isinstance(plan.operation, Update) and not plan.operation.assignments:
             raise InvalidArgument("an Update needs assignments", resource=self.info.name)
-        nested = savepoint_of(self.repo) is not None
         if isinstance(plan, LockedUpdate):
-            rows = await self.do(plan.run, params, nested)
+            rows = await self.do(plan.run, params, savepoint_of(self.repo) is not None)
             return WriteResult(len(rows), tuple(rows))
         assert isinstance(plan, SQLPlan)
         statement, values = plan.prepared(params)
         returning = plan.operation.returning  # type: ignore[union-attr]  # only updates and deletes come here
-        guarded = nested and self.repo.dialect.aborts_transaction
+        guarded = self.repo.dialect.aborts_transaction and savepoint_of(self.repo) is not None
         change = change_in_savepoint if guarded else Connection.change
         if call_mode.get() is CallMode.SYNC:
             result = self._run_sync(change, statement, values, returning)

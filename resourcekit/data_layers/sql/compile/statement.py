@@ -14,9 +14,9 @@ from resourcekit.clock import utc_now
 from resourcekit.data_layers.base import Operation, Params, Plan, Row
 from resourcekit.data_layers.sql.compile.expressions import NOW
 from resourcekit.data_layers.sql.compile.parts import Bind
-from resourcekit.data_layers.sql.compile.row_makers import MakeRows, compile_rows
+from resourcekit.data_layers.sql.compile.row_makers import MakeRows, MakeValues, compile_rows, compile_values
 from resourcekit.data_layers.sql.compile.variants import collections_in, held_by, shape_of, shaped
-from resourcekit.data_layers.sql.dialects.columns import Codec, encode_text
+from resourcekit.data_layers.sql.dialects.columns import Codec
 from resourcekit.data_layers.unstorable import NoneGiven, Unstorable, partial_row, unreadable
 from resourcekit.errors import FieldFinding, Invalid, UnreadableValue
 from resourcekit.signals import require_no_signal
@@ -24,7 +24,10 @@ from resourcekit.signals import require_no_signal
 __all__ = ["SQLPlan", "Statement"]
 
 _MANY = 50
-"""Rows from which on a function is made that makes them."""
+"""Rows, of one call or of several, from which on a function is made that makes them."""
+
+_ONCE = 1
+"""Calls after which a function is made that makes the values of a call. Many statements run only once."""
 
 
 class Statement:
@@ -40,17 +43,18 @@ class Statement:
 
     __slots__ = (
         "_binds",
+        "_calls",
         "_decoders",
         "_fields",
         "_figure_of",
         "_finish",
         "_has_now",
-        "_is_simple",
         "_key",
+        "_made",
         "_make_rows",
+        "_make_values",
         "_needed",
         "_resource",
-        "_simple",
         "returns",
         "sql",
     )
@@ -75,12 +79,12 @@ class Statement:
         constants: Mapping[str, Any] = compiled.params
         names: Sequence[str] = compiled.positiontup or ()
         self._binds = tuple(binds[name] if name in binds else Bind("", str, constant=constants[name]) for name in names)
-        self._simple = tuple((bind.param, bind.encode, bind.encode is encode_text) for bind in self._binds)
         self._has_now = any(bind.param == NOW for bind in self._binds)
-        self._is_simple = not any(bind.param in ("", NOW) or bind.index is not None for bind in self._binds)
         self._resource, self._key, self._finish, self._needed = resource, key, finish, needed
         self._figure_of = figure_of
+        self._calls = self._made = 0
         self._make_rows: MakeRows | None = None
+        self._make_values: MakeValues | None = None
         self._fields = tuple(returned or ())
         self._decoders = tuple((name, codec.decode) for name, codec in (returned or {}).items() if codec.decode is not None)
 
@@ -89,26 +93,19 @@ class Statement:
 
         Raise Invalid for a value that cannot be stored, and NoneGiven if another variant of the statement is needed.
         """
+        if (make := self._make_values) is None:
+            make = self._values_one_by_one
+            self._calls += 1
+            if self._calls > _ONCE:
+                make = self._make_values = compile_values(self._binds)
         try:
-            values = list[Any]()
-            if self._is_simple:
-                for name, encode, is_text in self._simple:
-                    value: Any = params[name]
-                    if is_text and type(value) is str and value.isascii() and "\0" not in value:
-                        values.append(value)  # most values; a call for each would take as long as the rest
-                    else:
-                        values.append(encode(value))
-                return values
-            now = utc_now() if self._has_now else None
-            for bind in self._binds:  # as _one does; without a call for each value
-                if bind.param:
-                    value = now if bind.param == NOW else params[bind.param]
-                    values.append(bind.encode(value if bind.index is None else value[bind.index]))
-                else:
-                    values.append(bind.constant)
+            return make(params)
         except Unstorable:
             raise self._invalid(params) from None
-        return values
+
+    def _values_one_by_one(self, params: Params) -> list[Any]:
+        now = utc_now() if self._has_now else None
+        return [self._one(bind, params, now) for bind in self._binds]
 
     def constants(self, start: int) -> list[Any] | None:
         """Return the values of the placeholders from a position on; ``None`` if a parameter is among them."""
@@ -137,7 +134,8 @@ class Statement:
         """
         fields = self._fields
         try:
-            if len(stored) >= _MANY and len(stored[0]) == len(fields):
+            self._made += len(stored)
+            if self._made >= _MANY and stored and len(stored[0]) == len(fields):
                 rows = self._made_at_once(stored)
             else:
                 rows = [dict(zip(fields, each, strict=False)) for each in stored]

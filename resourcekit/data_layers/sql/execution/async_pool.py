@@ -12,7 +12,7 @@ import math
 import os
 import time
 import weakref
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import sqlalchemy as sa
@@ -20,7 +20,7 @@ from sqlalchemy.util import await_only, greenlet_spawn
 
 from resourcekit.call_context import Deadline
 from resourcekit.data_layers.sql.dialects.base import Dialect
-from resourcekit.data_layers.sql.execution.connection import Connection
+from resourcekit.data_layers.sql.execution.connection import Connection, Stored, fetch_in_thread, run_in_thread
 from resourcekit.data_layers.sql.execution.needs import Need, Use
 from resourcekit.data_layers.sql.execution.pool_limits import ALL_IN_USE, Budget, PoolOptions
 from resourcekit.data_layers.sql.execution.task_queues import FirstConnect, Places, TaskQueue
@@ -50,8 +50,10 @@ def _sleep(seconds: float) -> None:
 class AsyncConnection(Connection):
     """A connection of an async driver. It runs plain functions over a Connection; other tasks run while these wait."""
 
-    __slots__ = ()
+    __slots__ = ("_execute",)
     sa_connection: SAAsyncConnection
+    _execute: Callable[..., Coroutine[Any, Any, Any]] | None
+    """Calls a function in the thread of aiosqlite; ``None`` if the driver has no thread."""
 
     @classmethod
     def of(
@@ -59,23 +61,45 @@ class AsyncConnection(Connection):
     ) -> AsyncConnection:
         """Return the AsyncConnection over a connection of the pool or of the user. Called inside ``run_sync``."""
         fairy = sa_connection.connection
-        sleep = None if dialect.is_server else _sleep
-        return cls(
-            dialect, fairy.dbapi_connection, async_connection, raw=dialect.raw(fairy), sleep=sleep, is_external=is_external
-        )
+        sleep, dbapi = None if dialect.is_server else _sleep, fairy.dbapi_connection
+        made = cls(dialect, dbapi, async_connection, raw=dialect.raw(fairy), sleep=sleep, is_external=is_external)
+        driver = None if dialect.is_server else getattr(dbapi, "driver_connection", None)
+        made._execute = getattr(driver, "_execute", None)
+        return made
 
     async def work(self, function: Callable[..., T], *args: Any) -> T:
         """Run ``function(connection, *args)``."""
-        return await self.sa_connection.run_sync(lambda _: function(self, *args))
+        return await greenlet_spawn(function, self, *args)
+
+    def _fetch(self, sql: str, values: Stored) -> list[Any]:
+        return super()._fetch(sql, values) if self._execute is None else self._in_one_switch(fetch_in_thread, sql, values)
+
+    def _run(self, sql: str, values: Stored) -> int:
+        return super()._run(sql, values) if self._execute is None else self._in_one_switch(run_in_thread, sql, values)
+
+    def _in_one_switch(self, function: Callable[[Any, str, Stored], T], sql: str, values: Stored) -> T:
+        """Run a statement in the thread of aiosqlite: one thread switch, not one for each method of a cursor.
+
+        Only this one statement may run there. What decides about the outcome, such as the wait for a lock, stays in the task, where
+        a deadline and a cancellation find it.
+        """
+        assert self._execute is not None
+        self.awaiting_reply = True
+        try:
+            result: T = await_only(self._execute(function, self.raw, self.prefix + sql, values))
+        except BaseException as error:
+            self._failed(None, error)
+            raise
+        self.awaiting_reply = False
+        return result
 
     def in_driver_thread(self, function: Callable[[Connection], T]) -> T:
         """Call ``function(connection)`` in the thread of aiosqlite: one thread switch for all statements, not one for each."""
-        execute = getattr(getattr(self.dbapi, "driver_connection", None), "_execute", None)
-        if self.dialect.is_server or execute is None:  # the driver has no thread, so each statement waits by itself
+        if self._execute is None:  # each statement waits by itself
             return function(self)
         inside = Connection(self.dialect, self.raw, self.sa_connection)
         inside.callback_state, inside.allowed = self.callback_state, self.allowed
-        return await_only(execute(function, inside))  # type: ignore[no-any-return]  # the driver's method is untyped
+        return await_only(self._execute(function, inside))  # type: ignore[no-any-return]  # the driver's method is untyped
 
     async def close(self) -> None:
         """Close a connection on which no transaction is open."""

@@ -29,8 +29,10 @@ __all__ = [
     "begin",
     "change_in_savepoint",
     "commit",
+    "fetch_in_thread",
     "in_savepoint",
     "rollback",
+    "run_in_thread",
 ]
 
 Stored = Sequence[Any]
@@ -318,6 +320,26 @@ class Connection:
                 return attempt(sql, values)
             except self.dialect.errors as again:
                 error = again
+
+
+def fetch_in_thread(raw: Any, sql: str, values: Stored) -> list[Any]:
+    """Run a statement on a connection of the driver and return its rows. Called in the thread that the connection belongs to."""
+    cursor = raw.cursor()
+    try:
+        cursor.execute(sql, values)
+        return cursor.fetchall()  # type: ignore[no-any-return]  # drivers are untyped here
+    finally:
+        cursor.close()  # also after an error: a cursor that lives in its traceback would keep the lock
+
+
+def run_in_thread(raw: Any, sql: str, values: Stored) -> int:
+    """Run a statement, as ``fetch_in_thread`` does, and return the number of rows it touched."""
+    cursor = raw.cursor()
+    try:
+        cursor.execute(sql, values)
+        return cursor.rowcount  # type: ignore[no-any-return]  # drivers are untyped here
+    finally:
+        cursor.close()
 
 
 _SAVEPOINT = "resourcekit_rows"

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime
-from itertools import repeat
+from collections.abc import Callable, Sequence
 from typing import Any
-from uuid import UUID
 
 import attrs
 
 from resourcekit.data_layers.base import Insert, OnConflict, Params, Plan, Row
 from resourcekit.data_layers.sql.compile.compiler import Compiler
+from resourcekit.data_layers.sql.compile.row_makers import compile_kept, compile_stored
 from resourcekit.data_layers.sql.compile.statement import SQLPlan
-from resourcekit.data_layers.sql.dialects.columns import FLOAT, STRING, Family
+from resourcekit.data_layers.sql.dialects.columns import FLOAT, Family
 from resourcekit.data_layers.sql.dialects.error_info import ErrorKind, TooLarge
 from resourcekit.data_layers.sql.dialects.many_rows import KeysAmbiguous, ManyRows
 from resourcekit.data_layers.sql.execution.connection import Connection, Stored, atomically, in_savepoint
@@ -32,7 +30,7 @@ Prepared = Stored | Exception
 """The stored forms of one row and of the conflict's parameters, or the error for a row that cannot be stored."""
 
 
-@attrs.frozen
+@attrs.define(eq=False)  # not frozen: one is made for each row, and frozen ones take twice as long
 class Written:
     """Result of one row: the outcome, with the row if the statement returned it, or the error that refused it."""
 
@@ -49,6 +47,7 @@ _KEY_FAMILIES = frozenset({Family.TEXT, Family.UUID, Family.NUMBER})
 
 _BARE = {outcome: Written(outcome) for outcome in Outcome}
 _INSERTED = _BARE[Outcome.INSERTED]
+_ONE_INSERTED = (Outcome.INSERTED,)
 
 
 class RowWriter(Plan):
@@ -60,7 +59,20 @@ class RowWriter(Plan):
     many_rows: how many rows are sent.
     """
 
-    __slots__ = ("_compiler", "_fields", "_fills", "_gives_row", "_info", "_plan", "_rest", "is_plain", "many_rows", "returns")
+    __slots__ = (
+        "_as_kept",
+        "_compiler",
+        "_fields",
+        "_fills",
+        "_gives_row",
+        "_info",
+        "_plan",
+        "_rest",
+        "_stored",
+        "is_plain",
+        "many_rows",
+        "returns",
+    )
 
     operation: Insert
 
@@ -78,6 +90,7 @@ class RowWriter(Plan):
             for name in compiler.codecs
             if name in operation.fields
         )
+        self._stored, self._as_kept = compile_stored(self._fields), compile_kept(info.attributes, self._fields)
         self._rest: Stored | None = self._plan.statement.constants(len(self._fields))
         self.many_rows = ManyRows(self._plan.statement.sql, len(self._fields), self.returns)
         if conflict is not None and conflict.action == "update" and len(conflict.target) == 1:
@@ -104,35 +117,15 @@ class RowWriter(Plan):
         return statement.sql, self._prepare_all(rows, values[len(self._fields) :])
 
     def _prepare_all(self, rows: Sequence[Row], rest: Stored) -> list[Prepared]:
-        """Prepare column by column, which takes half the time; row by row if a value of a row cannot be stored."""
-        if len(rows) < _MANY:
+        usual: list[Any] = list(map(self._stored, rows))
+        if None in usual:
             return [self._prepare(row, rest) for row in rows]
-        columns: list[Iterable[Any]] = []
-        for name, codec, allow_none in self._fields:
-            values: list[Any] = [row.get(name) for row in rows]
-            kinds = set(map(type, values))
-            if codec is STRING and kinds == {str} and (joined := "".join(values)).isascii() and "\0" not in joined:
-                columns.append(values)
-                continue
-            has_none = type(None) in kinds
-            if has_none and not allow_none:
-                return [self._prepare(row, rest) for row in rows]
-            try:
-                if has_none:
-                    columns.append([None if value is None else codec.encode(value) for value in values])
-                else:
-                    columns.append(list(map(codec.encode, values)))
-            except (Unstorable, NoneGiven):
-                return [self._prepare(row, rest) for row in rows]
-        return list(zip(*columns, *map(repeat, rest), strict=False)) if columns else [rest for _ in rows]
+        return [[*stored, *rest] for stored in usual] if rest else usual
 
     def _prepare(self, row: Row, rest: Stored) -> Prepared:
         stored: list[Any] = []
         for name, codec, allow_none in self._fields:
             value = row.get(name)
-            if type(value) is str and codec is STRING and value.isascii() and "\0" not in value:
-                stored.append(value)  # most values of most rows; a call for each would take a third of the time
-                continue
             if value is None:
                 if not allow_none:
                     return NotNull(name, resource=self._info.name)
@@ -184,6 +177,9 @@ class RowWriter(Plan):
         as_ours: Callable[[Exception], Exception] = lambda error: error,
     ) -> WriteResult:
         """Return the result of all rows. written: one entry for each row that could be prepared, in order."""
+        if self.is_plain and len(rows) == 1 and written and written[0] is _INSERTED:
+            one_row = (self._as_kept(rows[0], prepared[0]),) if self.operation.returning else ()  # type: ignore[arg-type]  # it was written
+            return WriteResult(1, one_row, _ONE_INSERTED)
         outcomes: list[Outcome] = []
         failures: list[WriteFailure] = []
         kept: list[Row] = []
@@ -191,6 +187,9 @@ class RowWriter(Plan):
             if self.operation.returning:
                 kept = [self._as_kept(row, stored) for row, stored in zip(rows, prepared, strict=True)]  # type: ignore[arg-type]  # all were written
             return WriteResult(len(rows), tuple(kept), (Outcome.INSERTED,) * len(rows))
+        if len(written) == len(rows) and all(one.row is not None and one.outcome is not Outcome.SKIPPED for one in written):
+            returned = self._plan.statement.rows([one.row for one in written]) if self.operation.returning else ()
+            return WriteResult(len(rows), tuple(returned), tuple([one.outcome for one in written]))
         done = iter(written)
         # All at once, because one call for each row would take as long as the rest.
         found = [one.row for one in written if one.row is not None and one.outcome is not Outcome.SKIPPED]
@@ -204,28 +203,6 @@ class RowWriter(Plan):
                 kept.append(next(read) if one.row is not None else self._as_kept(row, stored))
         count = sum(outcome in (Outcome.INSERTED, Outcome.UPDATED) for outcome in outcomes)
         return WriteResult(count, tuple(kept), tuple(outcomes), tuple(failures))
-
-    def _as_kept(self, row: Row, stored: Stored) -> Row:
-        """Return an inserted row as a read would return it."""
-        kept: Row = dict.fromkeys(self._info.attributes)
-        for (name, codec, _), value in zip(self._fields, stored, strict=False):
-            if value is None:
-                continue
-            given = row[name]
-            kind = type(given)
-            if (
-                (kind is str and codec.family is Family.TEXT)
-                or (kind is UUID and codec.family is Family.UUID)
-                or (kind is datetime and given.tzinfo is UTC and codec.family is Family.MOMENT)
-            ):
-                kept[name] = given
-            elif codec is FLOAT:
-                kept[name] = float(value)
-            elif codec.decode is not None:
-                kept[name] = codec.decode(value)
-            else:
-                kept[name] = row[name] if codec.family is Family.TEXT else value
-        return kept
 
 
 def write_rows(connection: Connection, writer: RowWriter, sql: str, rows: Sequence[Stored], nested: bool) -> list[Written]:

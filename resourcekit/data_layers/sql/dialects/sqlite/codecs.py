@@ -40,6 +40,8 @@ def text_of_moment(value: dt.datetime) -> str:
 
 
 def _encode_moment(value: Any) -> str:
+    if type(value) is dt.datetime and value.tzinfo is dt.UTC:
+        return value.isoformat(" ", "microseconds")[:26]  # most moments, in half the time
     return text_of_moment(require_moment(value))
 
 
@@ -61,6 +63,8 @@ def _decode_time(stored: str) -> dt.time:
 
 
 def _encode_uuid(value: Any) -> str:
+    if type(value) is uuid.UUID:
+        return f"{value.int:032x}"  # as ``hex`` does; two calls less
     return require_uuid(value).hex
 
 
