@@ -8,6 +8,7 @@ from typing import Any
 
 import server_databases as servers
 from interleaving import Race
+from measured_peers import quick_folder
 from plan import Run
 from report import Line
 from tickets import AttrsTicket, Hand, declare
@@ -39,9 +40,8 @@ _BUDGETS: dict[str, Budgets] = {
 def databases(run: Run, kind: str) -> Iterator[str]:
     """Yield the URL of an empty database of a kind, removed afterwards. Raises MissingServer."""
     if kind == "SQLite":
-        for left in run.folder.glob("tickets.db*"):
-            left.unlink()
-        yield f"sqlite:///{run.folder / 'tickets.db'}"
+        with quick_folder(run) as folder:
+            yield f"sqlite:///{folder / 'tickets.db'}"
         return
     with servers.empty(kind.lower()) as url:
         yield url

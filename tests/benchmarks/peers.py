@@ -37,7 +37,20 @@ EXTRA = ("django", "djangorestframework", "djangorestframework-simplejwt")
 def versions() -> str:
     """Return what took part, in one line."""
     named = [f"Python {platform.python_version()}", f"SQLite {sqlite3.sqlite_version}"]
-    for package in ("sqlalchemy", "attrs", "pyjwt", "psycopg", "redis", *EXTRA, "asyncpg", "flask-jwt-extended"):
+    for package in (
+        "sqlalchemy",
+        "attrs",
+        "pyjwt",
+        "psycopg",
+        "redis",
+        *EXTRA,
+        "asyncpg",
+        "flask-jwt-extended",
+        "peewee",
+        "sqlmodel",
+        "piccolo",
+        "tortoise-orm",
+    ):
         try:
             named.append(f"{package} {importlib.metadata.version(package)}")
         except importlib.metadata.PackageNotFoundError:

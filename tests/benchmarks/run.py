@@ -1,6 +1,6 @@
 """Runs the benchmarks: ``python tests/benchmarks/run.py [NAMES]``. The last lines that it prints are the figures.
 
-The peers in Django, Flask and asyncpg need the extra: ``pip install -e '.[benchmarks]'``. Without it the rest runs. Servers
+The peers (Django, Flask, asyncpg, peewee, SQLModel, Piccolo, Tortoise) need the extra: ``pip install -e '.[benchmarks]'``. Without it the rest runs. Servers
 are found as the tests find them (``tests/support``).
 """
 
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import measured_checks
 import measured_partitions
+import measured_peers
 import measured_relations
 import measured_resources
 import measured_servers
@@ -36,6 +37,8 @@ BENCHMARKS: dict[str, Benchmark] = {
     "import": measured_starting.imports,
     "declare": measured_starting.declare,
     "resources": measured_resources.resources,
+    "orms": measured_peers.orms,
+    "async": measured_peers.asynchronous,
     "relations": measured_relations.relations,
     "postgresql": measured_servers.postgresql,
     "together": measured_servers.together,

@@ -89,11 +89,11 @@ class Hand:
             if is_sqlite:
                 connection.exec_driver_sql("PRAGMA journal_mode=WAL")
             table.metadata.create_all(connection)
-        self._insert, self._all = sa.insert(table), sa.select(table)
+        self.insert, self.every = sa.insert(table), sa.select(table)
         met: Any = (sqlite if is_sqlite else postgresql).insert(table)
         self._put = met.on_conflict_do_update(index_elements=["id"], set_={"subject": met.excluded.subject})
         is_it = table.c.id == sa.bindparam("key")
-        self._one = sa.select(table).where(is_it)
+        self.one = sa.select(table).where(is_it)
         change = sa.update(table).where(is_it)
         self._close = change.values(status="closed").returning(table)
         self._visit = change.values(visits=table.c.visits + 1).returning(table)
@@ -114,14 +114,14 @@ class Hand:
         """Insert a row."""
         row = self.row(subject)
         with self.engine.begin() as connection:
-            connection.execute(self._insert, row)
+            connection.execute(self.insert, row)
         return row
 
     def bulk(self, subjects: Sequence[str]) -> list[Row]:
         """Insert many rows."""
         rows = [self.row(subject) for subject in subjects]
         with self.engine.begin() as connection:
-            connection.execute(self._insert, rows)
+            connection.execute(self.insert, rows)
         return rows
 
     def put(self, keys: Sequence[UUID], subject: str) -> list[Row]:
@@ -135,12 +135,12 @@ class Hand:
         """Insert three rows, each with its statement, in one transaction."""
         with self.engine.begin() as connection:
             for _ in range(3):
-                connection.execute(self._insert, self.row(subject))
+                connection.execute(self.insert, self.row(subject))
 
     def get(self, key: UUID) -> Row:
         """Return a row by key."""
         with self.engine.connect() as connection:
-            return dict(connection.execute(self._one, {"key": key}).mappings().one())
+            return dict(connection.execute(self.one, {"key": key}).mappings().one())
 
     def close(self, key: UUID) -> Row:
         """Set a value."""
@@ -161,11 +161,11 @@ class Hand:
     def all(self) -> list[Row]:
         """Return all rows."""
         with self.engine.connect() as connection:
-            return [dict(row) for row in connection.execute(self._all).mappings()]
+            return [dict(row) for row in connection.execute(self.every).mappings()]
 
     def stream(self) -> Iterator[Row]:
         """Yield all rows, page by page."""
         with self.engine.connect() as connection:
-            found = connection.execution_options(yield_per=1_000).execute(self._all)
+            found = connection.execution_options(yield_per=1_000).execute(self.every)
             for row in found.mappings():
                 yield dict(row)
