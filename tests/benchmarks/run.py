@@ -34,6 +34,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "claims": measured_tokens.claims,
     "verify": measured_tokens.verify,
     "issue": measured_tokens.issue,
+    "rotate": measured_tokens.rotate,
     "import": measured_starting.imports,
     "declare": measured_starting.declare,
     "resources": measured_resources.resources,
