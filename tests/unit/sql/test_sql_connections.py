@@ -9,11 +9,12 @@ from datetime import timedelta
 
 import pytest
 
-from resourcekit import query, transaction
+from resourcekit import context, query, transaction
 from resourcekit.call_context import Deadline
 from resourcekit.data_layers import Repo
 from resourcekit.data_layers.sql.execution.needs import Use
 from resourcekit.errors import Timeout
+from resourcekit.testing import ManualClock
 
 SHORT = timedelta(milliseconds=100)
 
@@ -72,6 +73,23 @@ def test_a_call_inside_a_stream_gets_a_connection_of_its_own(repo, declare):
 
     assert [f"{number:03}" for number in range(500)] == seen
     assert 3 == query(note).filter(~note.text.is_none()).count()
+
+
+@pytest.mark.parametrize("seconds", [None, 20])
+def test_a_slow_stream_gives_all_rows(repo, declare, monkeypatch, seconds):
+    """While rows come, no statement looks at the server or sets another time limit: the driver would drop the rows that are left."""
+    monkeypatch.setattr("resourcekit.data_layers.sql.dialects.mariadb.cluster.LOOK_AGAIN_S", 0.0)
+    note = declare(repo)
+    note.write.bulk([{"key": f"{number:04}"} for number in range(1_000)])
+    seen = []
+
+    with ManualClock() as clock, contextlib.nullcontext() if seconds is None else context(deadline=timedelta(seconds=seconds)):
+        for record in query(note).sort(note.key).stream():
+            seen.append(record.key)
+            if seconds is not None and len(seen) % 100 == 0:
+                clock.advance(timedelta(seconds=1))
+
+    assert [f"{number:04}" for number in range(1_000)] == seen
 
 
 def test_a_stream_that_is_left_gives_its_connection_back(repo, declare):

@@ -67,6 +67,7 @@ class CallbackState:
     deadline: when a running statement is stopped; ``None``: never.
     updates: the keys of the rows that an upsert updated.
     in_transaction: a transaction is open; for dialects whose driver cannot report it.
+    is_receiving: the rows of a statement are still coming, and no other statement can be sent; for dialects that stream so.
     kept: value that a dialect keeps for later use.
     packet: size in bytes of the longest statement that the server accepts; ``None``: no limit.
     timeouts_end: a lock timeout rolls back the whole transaction.
@@ -75,13 +76,24 @@ class CallbackState:
     look_at: monotonic time at which the server is asked again.
     """
 
-    __slots__ = ("deadline", "in_transaction", "kept", "look_at", "outside", "packet", "server", "timeouts_end", "updates")
+    __slots__ = (
+        "deadline",
+        "in_transaction",
+        "is_receiving",
+        "kept",
+        "look_at",
+        "outside",
+        "packet",
+        "server",
+        "timeouts_end",
+        "updates",
+    )
 
     def __init__(self) -> None:
         self.deadline: Deadline | None = None
         self.packet: int | None = None
         self.updates: list[Any] = []
-        self.in_transaction = self.timeouts_end = False
+        self.in_transaction = self.is_receiving = self.timeouts_end = False
         self.kept: Any = None
         self.server: Any = None
         self.outside: BaseException | None = None

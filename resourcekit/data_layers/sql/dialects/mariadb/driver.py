@@ -84,7 +84,8 @@ class MariaDriver(Features, Driver):
         return state
 
     def look(self, connection: ConnectionLike) -> None:
-        self._see_server(connection)
+        if not connection.callback_state.is_receiving:
+            self._see_server(connection)
 
     def leave(self, connection: ConnectionLike) -> None:
         if connection.raw is connection.dbapi:
@@ -105,7 +106,8 @@ class MariaDriver(Features, Driver):
         """Limit the next statements. The server stops a little earlier than the caller, so that its answer arrives in time."""
         if known < 0:
             return seconds  # a fresh connection: the limit is sent with the other settings
-        if is_near(known, seconds) or connection.callback_state.in_transaction:
+        state = connection.callback_state
+        if is_near(known, seconds) or state.in_transaction or state.is_receiving:
             return known
         connection.run(f"SET SESSION max_statement_time = {_bound(seconds)}")
         return seconds

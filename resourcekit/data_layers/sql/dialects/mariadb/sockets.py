@@ -79,14 +79,16 @@ def leave(raw: Any, callback_state: Any) -> None:
 
 
 class Unbuffered(CursorReader):
-    """Rows that the server sends while they are fetched."""
+    """Rows that the server sends while they are fetched. No statement can be sent meanwhile: PyMySQL would drop the unread rows."""
 
     def __init__(self, cursor: Any, connection: ConnectionLike) -> None:
         super().__init__(cursor)
         self._connection = connection
+        connection.callback_state.is_receiving = True
 
     def close(self, *, done: bool) -> None:
         """Close the cursor. Unread rows cannot be cancelled, and PyMySQL would read all of them, so the connection is closed."""
+        self._connection.callback_state.is_receiving = False
         if done:
             super().close(done=done)
             return
