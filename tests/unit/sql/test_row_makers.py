@@ -29,7 +29,7 @@ class _Text(str):
     __slots__ = ()
 
 
-class _Colour(enum.Enum):
+class _Paint(enum.Enum):
     """An option that is stored by its value."""
 
     RED = "red"
@@ -48,7 +48,7 @@ VALUES: dict[str, list[Any]] = {
     ],
     "key": [uuid.UUID(int=7), uuid.UUID(int=2**128 - 1), "7", None],
     "price": [Decimal("1.50"), Decimal("NaN"), 3, None],
-    "colour": [_Colour.RED, "red", "blue", None],
+    "paint": [_Paint.RED, "red", "blue", None],
     "state": ["open", "other", None],
     "tags": [["a", 1], {"b": None}, None],
 }
@@ -70,7 +70,7 @@ def _sample(layer: Any) -> Any:
         when: Attr[dt.datetime | None] = attribute(default=None)
         key: Attr[uuid.UUID | None] = attribute(default=None)
         price: Attr[Decimal | None] = attribute(default=None)
-        colour: Attr[_Colour | None] = attribute(default=None)
+        paint: Attr[_Paint | None] = attribute(default=None)
         state: Attr[Literal["open", "closed"] | None] = attribute(default=None)
         tags: Attr[Any] = attribute(default=None)
         make = create(accept=["id", *VALUES])
