@@ -258,7 +258,7 @@ async def _checked(kind: type[Check], facts: Any, options: Any) -> Iterable[Find
     except Exception as error:  # a check of a third party can fail in any way
         require_no_signal(error)
         what = f"the check {kind.__name__} of {type(options).__name__} failed: {_told(error)}"
-        cure = f"Repair the surroundings it needs, or report it to the author of {kind.__module__}."
+        cure = f"Repair the deployment that the check needs, or report it to the author of {kind.__module__}."
         return (Finding(id="RK081", what=what, why="What it looks for stays unknown.", cure=cure),)
 
 

@@ -316,7 +316,7 @@ class Unavailable(DataLayerError, ConnectionError):
     is_storage_missing: bool = False
     """A table or a column does not exist: run ``create_storage()`` or a migration; a repetition does not help."""
     said: str = ""
-    """What the database said about the SQL of the statement, without values; empty for another cause."""
+    """The message of the database about the SQL of the statement, without values; empty for another cause."""
     about: str = ""
     """The column or function in ``said`` that the database does not know, if it is about one."""
 

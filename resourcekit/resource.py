@@ -116,7 +116,7 @@ class Resource(metaclass=ResourceMeta, abstract=True):
 
     @property
     def extra(self) -> Mapping[str, Any]:
-        """What a query loaded under names of its own: ``query(...).load(late=Ticket.comments.filter(...))``."""
+        """The values that a query loaded under names of its own: ``query(...).load(late=Ticket.comments.filter(...))``."""
         loaded = loaded_of(self)
         extra = {} if loaded is None else loaded.extra
         unreadable = getattr(vars(self), "unreadable", None)

@@ -1,4 +1,4 @@
-"""What was loaded with a record: related records by relationship, and by names of the caller."""
+"""The loaded values of a record: related records by relationship, and by names of the caller."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _NOTHING: Mapping[str, Any] = {}
 
 @attrs.define  # not frozen: one is made for each record that a query computes values for
 class Loaded:
-    """What was loaded with one record. related: by name of the relationship. extra: by names that the query gave."""
+    """The loaded values of one record. related: by name of the relationship. extra: by names that the query gave."""
 
     related: Mapping[str, Any] = _NOTHING
     extra: Mapping[str, Any] = _NOTHING
 
 
 class PartlyLoaded(dict[str, Any]):
-    """What was loaded under names of the query, in part. Reading a value that needs an unreadable one raises its error."""
+    """Values loaded under names of the query, some of which are unreadable. Reading a value that needs an unreadable one raises its error."""
 
     __slots__ = ("_unreadable",)
 

@@ -1,4 +1,4 @@
-"""What each input of ``manage`` means: which records it creates, updates, relates or removes.
+"""The meaning of each input of ``manage``: which records it creates, updates, relates or removes.
 
 A maintainer opens it to change how an input is matched with a related record.
 """
@@ -55,7 +55,7 @@ class _Wrong(Exception):
 
 @attrs.define(eq=False)
 class ManagedPlan:
-    """What is to be written, each with the place of its input.
+    """The writes of one ``manage``, each with the place of its input.
 
     removals: records, and whether they are destroyed. updates: record, input, and values that the program sets.
     links: existing records to relate. creates: changesets that are ready.

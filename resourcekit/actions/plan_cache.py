@@ -80,7 +80,7 @@ _FACTS: Mapping[type, Callable[[Any], Hashable]] = {
         (ex.And, ex.Or, ex.Not, ex.IsNone, ex.Like, ex.Coalesce, ex.Greatest, ex.Least, ex.Case, Length, Parent), _nothing
     ),
 }
-"""What each kind of node has besides its parts. A node that is missing here has no key."""
+"""The properties of each kind of node besides its parts. A node that is missing here has no key."""
 
 
 def _key(node: Expression | None, values: list[Any]) -> Hashable:

@@ -138,7 +138,7 @@ def how_to_change(info: ResourceInfo, name: str) -> str:
 
 
 _CALLS = {"as_dict": "as_dict(record)", "to_dict": "as_dict(record)", "query": "query({})", "objects": "query({})"}
-"""What to write in place of a method that other libraries have, or that one may expect."""
+"""The advice for a method that other libraries have, or that one may expect."""
 
 
 def no_such_name(resource: type, name: str) -> str:

@@ -1,4 +1,4 @@
-"""What is compiled for one resource: its facts, its store, its plans, and the inputs of its actions."""
+"""The compiled parts of one resource: its facts, its store, its plans, and the inputs of its actions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What primary reads show, with notes on what a resolved query depends on."""
+"""The queries of primary reads, with a record of the resources and values on which a resolved query depends."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Shown = Callable[[Runtime], Awaitable[Query[Any]]]
 
 
 class Watched:
-    """Returns what primary reads show, and notes on what a resolved expression depends.
+    """Returns the queries of primary reads, and records on which resources a resolved expression depends.
 
     seen: the resources whose primary reads were asked. is_fixed: nothing of it can be different at the next call.
     """

@@ -59,7 +59,7 @@ class Select:
 
 @attrs.frozen(eq=False)
 class OnConflict:
-    """What an insert does if a row with the same values of ``target`` exists.
+    """The behaviour of an insert if a row with the same values of ``target`` exists.
 
     target: the attributes of the primary key or of an identity.
     action: ``"skip"`` leaves the existing row; ``"update"`` applies ``set`` to it, if ``where`` holds.

@@ -25,7 +25,7 @@ __all__ = ["Attr", "Attribute", "Constraints", "attribute"]
 
 T = TypeVar("T")
 Case = Literal["lower", "upper", "fold"]
-"""What becomes of the case of a text: it is changed at the cast, or kept and ignored by comparisons and identities."""
+"""The treatment of the case of a text: it is changed at the cast, or kept and ignored by comparisons and identities."""
 
 
 Stored = Literal["", "microseconds", "integer"]

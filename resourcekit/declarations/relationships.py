@@ -141,7 +141,7 @@ def _owner(relation: _Relation[Any]) -> str:
 
 
 _METHODS = ("avg", "collect", "count", "every", "exists", "filter", "first", "limit", "load", "max", "min", "sort", "sum")
-"""What a relationship has, for the error of another name."""
+"""The names that a relationship has, for the error of a misspelt one."""
 
 
 def _destination(entity: Relationship) -> str:

@@ -250,4 +250,4 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "%": _modulo,
     "round": _round,
 }
-"""What each function means. It takes the values, none of them ``None``, and then the facts of the call."""
+"""The functions in Python. Each takes the values, none of them ``None``, and then the facts of the call."""

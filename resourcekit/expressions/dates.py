@@ -14,7 +14,7 @@ DATE_PARTS = ("year", "month", "day", "weekday")
 TIME_PARTS = ("hour", "minute", "second")
 DATE_UNITS = ("year", "month", "week", "day")
 UNITS = (*DATE_UNITS, *TIME_PARTS)
-"""What a moment can be cut to. A week begins on Monday."""
+"""The units to which a moment can be cut. A week begins on Monday."""
 
 
 class Today(Now):
@@ -60,4 +60,4 @@ def _truncate(value: Any, unit: str) -> Any:
 
 
 DATES: Mapping[str, Callable[..., Any]] = {**{name: _part(name) for name in (*DATE_PARTS, *TIME_PARTS)}, "truncate": _truncate}
-"""What each function means, as in ``computable.FUNCTIONS``."""
+"""The functions in Python, as in ``computable.FUNCTIONS``."""

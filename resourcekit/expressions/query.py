@@ -17,7 +17,7 @@ __all__ = ["FIXED", "Computed", "Load", "Loadable", "Query", "as_sort"]
 R = TypeVar("R")
 
 FIXED = "its methods return another query: found = found.limit(5)"
-"""What to do in place of an assignment to a query."""
+"""The advice of the error that an assignment to a query raises."""
 
 
 class Loadable:

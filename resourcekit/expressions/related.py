@@ -117,7 +117,7 @@ class Related(Expression):
 
     @property
     def facts(self) -> object:
-        """What a statement depends on besides the parts."""
+        """The properties of the node that decide its statement, besides the parts."""
         directions = tuple(key.descending for key in (*self.order, *self.sort))
         parts = (self.part is None, self.where is None, len(self.order))
         return (self.target, self.kind, self.limit, self.distinct, self.name, directions, parts)

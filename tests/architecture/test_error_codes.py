@@ -84,7 +84,7 @@ NO_EXAMPLE = {
     "RK240",
     "RK304",
 }
-"""What no class statement can raise: found by a call, by doctor in a database, among plugins, or in the surroundings."""
+"""What no class statement can raise: found by a call, by doctor in a database, among plugins, or in the deployment."""
 
 
 @pytest.mark.parametrize("code", sorted(set(SECTIONS) - NO_EXAMPLE))

@@ -89,7 +89,7 @@ _SECOND = timedelta(seconds=1)
 
 @attrs.frozen
 class PairTerms:
-    """What a pair is made of.
+    """The terms of a new pair.
 
     number: of the refresh token in its family. auth_time: seconds since 1970. life: of access tokens. claims: further claims of
     the access token. ends: the last moment of the session, if it has one.

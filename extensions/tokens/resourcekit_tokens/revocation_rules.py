@@ -232,7 +232,7 @@ Views = Sequence[Mapping[str, Row]]
 
 @attrs.frozen
 class TokenFacts:
-    """What the rules need to know about a token.
+    """The facts about a token that the rules read.
 
     generation: the value of ``rk_gen`` if our signing key made the token; ``None`` for a token of another issuer.
     tolerance: how much later than a log-out the ``iat`` of a token without a generation must be. number: of a refresh token in its

@@ -49,7 +49,7 @@ _ZERO = timedelta(0)
 
 @attrs.frozen
 class _Wish:
-    """What the caller wants of a rotation. proven: the subject has just shown who it is."""
+    """The arguments of a rotation. proven: the subject has just shown who it is."""
 
     claims: NewClaims | None
     values: Mapping[str, Any]
@@ -162,7 +162,7 @@ class _Rotation:
 
     @property
     def facts(self) -> TokenFacts:
-        """What the rules need to know; whether the token is used is decided here, not by them."""
+        """The facts that the rules read; whether the token is used is decided here, not by them."""
         return attrs.evolve(self.tokens.facts_of(self.old), number=None)
 
     async def attempt(self) -> TokenPair | _Outcome:

@@ -77,7 +77,7 @@ class SQLStore(Store):
 
     @property
     def compiler(self) -> Compiler:
-        """What compiles operations for this table; statements of other resources use it for related rows."""
+        """The compiler of operations for this table; statements of other resources use it for related rows."""
         return self._compiler
 
     @property

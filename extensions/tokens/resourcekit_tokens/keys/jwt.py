@@ -147,7 +147,7 @@ class JWT(metaclass=CheckedOptions):
         return {"keys": found}
 
     def check_keys(self) -> list[DeclarationError]:
-        """What is wrong with the keys, after reading all of them: the findings of doctor; empty if all is well."""
+        """Read all keys, and return their problems as findings of doctor; empty if there is none."""
         findings: list[DeclarationError] = []
         for key in self.keys:
             try:

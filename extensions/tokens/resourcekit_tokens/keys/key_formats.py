@@ -34,7 +34,7 @@ _MARKS: Final = (
     (re.compile(rb"(?:^|[\s,\"'])(?:sk-)?(?:ssh-(?:rsa|dss|ed25519|ed448)|ecdsa-sha2-)"), "an SSH key"),
     (re.compile(rb"^(?:ssh-|ecdsa-)"), "an SSH key"),
 )
-"""What a text of each format holds."""
+"""The content of a text of each format."""
 
 _SSH_BLOB: Final = re.compile(rb"\0\0\0.(?:sk-)?(?:ssh-|ecdsa-sha2-|rsa-sha2-)", re.DOTALL)
 _OIDS: Final = tuple(

@@ -24,7 +24,7 @@ __all__ = ["Connected"]
 
 
 class Connected:
-    """What ``JWTAuth`` needs of a token resource.
+    """The part of a token resource that ``JWTAuth`` uses.
 
     Litestar's tokens have no identity unless one is given, so a token without ``jti`` counts as revoked.
     """

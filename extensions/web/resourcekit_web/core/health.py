@@ -32,7 +32,7 @@ def health_routes(settings: Settings, every: Sequence[Settings]) -> Iterable[Rou
 
 @attrs.frozen
 class _Health:
-    """What the health endpoints do."""
+    """The functions of the health endpoints."""
 
     every: Sequence[Settings]
 

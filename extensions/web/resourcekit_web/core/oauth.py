@@ -53,7 +53,7 @@ def keys_route(every: Sequence[Settings]) -> Route:
 
 @attrs.frozen
 class _Programs:
-    """What the routes for other programs do."""
+    """The functions of the routes for other programs."""
 
     settings: Settings
 

@@ -87,7 +87,7 @@ def session_routes(settings: Settings) -> Iterable[Route]:
 
 @attrs.frozen
 class _Sessions:
-    """What the routes below the prefix do."""
+    """The functions of the routes below the prefix."""
 
     settings: Settings
     gate: Gate

@@ -50,7 +50,7 @@ class Place:
 
 @attrs.frozen(eq=False)
 class Conflict:
-    """What an insert does if a row with the same ``target`` exists: apply ``set``, if ``where`` holds. ``set=None``: nothing."""
+    """The behaviour of an insert if a row with the same ``target`` exists: apply ``set``, if ``where`` holds. ``set=None``: nothing."""
 
     target: tuple[str, ...]
     set: Mapping[str, Any] | None = None

@@ -33,7 +33,7 @@ __all__ = [
 
 
 class ConnectionLike(Protocol):
-    """What a dialect needs of a connection; ``connection.Connection`` is one."""
+    """The part of a connection that a dialect uses; ``connection.Connection`` is one."""
 
     dbapi: Any
     raw: Any

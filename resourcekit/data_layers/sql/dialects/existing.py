@@ -52,7 +52,7 @@ class StoredColumn:
 
 @attrs.frozen
 class Difference:
-    """What a column does otherwise than Python. equality, order: these comparisons are concerned."""
+    """A difference between the comparisons of a column and those of Python. equality, order: these comparisons are concerned."""
 
     what: str
     equality: bool = True

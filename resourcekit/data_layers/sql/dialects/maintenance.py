@@ -21,7 +21,7 @@ __all__ = ["Maintenance"]
 
 
 class Maintenance(ABC):
-    """What one database does its own way besides statements of actions."""
+    """The work on one database besides the statements of actions: storage, sweeps and unsafe settings."""
 
     @abstractmethod
     def columns(self, connection: ConnectionLike, table: sa.Table) -> dict[str, bool]:

@@ -147,7 +147,7 @@ async def _end(connection: AsyncConnection, how: Callable[..., Any]) -> None:
 
 
 class Checkout:
-    """What one call, block or stream holds of a pool: a turn to write, a place, and a connection."""
+    """All that one call, block or stream holds of a pool: a turn to write, a place, and a connection."""
 
     __slots__ = ("__weakref__", "_pool", "_writes", "connection", "need")
 

@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 class SyncCheckout:
-    """What a sync call holds of a pool: a connection, which belongs to its thread. The counterpart of ``Checkout``."""
+    """All that a sync call holds of a pool: a connection, which belongs to its thread. The counterpart of ``Checkout``."""
 
     __slots__ = ("_pool", "_use", "connection")
 

@@ -190,7 +190,7 @@ def engines_of(resource: Any) -> Engines:
 
 _all: weakref.WeakSet[Engines] = weakref.WeakSet()
 _hooks: list[Any] = []
-"""What is called around the fork that is under way (``Dialect.at_fork``)."""
+"""The functions to call around the fork that is under way (``Dialect.at_fork``)."""
 
 
 def _before_fork() -> None:

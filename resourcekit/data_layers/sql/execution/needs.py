@@ -28,7 +28,7 @@ requesters: ContextVar[Sequence[Requester]] = ContextVar("resourcekit_sql_reques
 
 
 class Use(enum.Enum):
-    """What a connection is used for."""
+    """The use of a connection."""
 
     READ = enum.auto()
     """A call that reads. It waits for no other call while it holds the connection."""
@@ -58,7 +58,7 @@ _BLOCKS = frozenset({Use.STREAM, Use.TRANSACTION})
 
 @attrs.frozen
 class Need:
-    """What a call needs a connection for.
+    """The need of a call for a connection.
 
     level: number of connections that the caller holds already.
     user: the thread, or the id of the task, that will use the connection.

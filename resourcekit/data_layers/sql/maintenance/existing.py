@@ -22,7 +22,7 @@ from resourcekit.resource_info import ResourceInfo
 __all__ = ["differences_of", "findings", "null_findings", "refuse"]
 
 Broken = Mapping[str, Difference]
-"""What columns do otherwise than Python, by attribute."""
+"""The differences between columns and Python, by attribute."""
 
 _CURE = "Write attribute(foreign_collation=True) to accept what the database does, or alter the column."
 
