@@ -5,10 +5,11 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, TypeVar
 
 import attrs
 
+from resourcekit.errors import Misuse
 from resourcekit.known_names import KnownNames
 
 __all__ = ["BulkFailure", "BulkResult", "Notification", "Outcome", "Page", "WriteFailure", "WriteResult", "Written"]
@@ -101,6 +102,13 @@ class Page(KnownNames, Generic[R_co]):
     start_cursor: str | None = attrs.field(default=None, kw_only=True)
     end_cursor: str | None = attrs.field(default=None, kw_only=True)
     count: int | None = attrs.field(default=None, kw_only=True)
+
+    if not TYPE_CHECKING:  # type checkers refuse these anyway
+
+        def _refused(self, *_: object) -> NoReturn:
+            raise Misuse("a page is no list; its records are page.records, and the next page is page(..., after=page.end_cursor)")
+
+        __iter__ = __getitem__ = __contains__ = _refused
 
 
 @attrs.frozen(kw_only=True)

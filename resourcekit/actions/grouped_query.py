@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self
 
 import attrs
 
@@ -18,7 +18,7 @@ from resourcekit.data_layers.rows.groups import Grouping
 from resourcekit.data_layers.stored_forms import Convert, dumper, loader
 from resourcekit.declarations.grouped_query import GroupedQuery, GroupPageCall, Groups
 from resourcekit.declarations.value_type import ValueType
-from resourcekit.errors import FieldFinding, InvalidArgument, did_you_mean
+from resourcekit.errors import FieldFinding, InvalidArgument, Misuse, did_you_mean
 from resourcekit.expressions.aggregates import Figure, rank
 from resourcekit.expressions.calls import checked_methods
 from resourcekit.expressions.context_values import with_facts
@@ -85,6 +85,13 @@ class _Grouped(KnownNames, GroupedQuery):
     groups: ResourceGroups
     figures: Mapping[str, Figure]
     over: Query[Any] = Query()
+
+    if not TYPE_CHECKING:  # type checkers refuse these anyway
+
+        def _refused(self, *_: object) -> NoReturn:
+            raise Misuse("a query of groups is no list, and has no truth value; run it: .all(), .first(), .page(limit=20)")
+
+        __bool__ = __len__ = __iter__ = __getitem__ = __contains__ = _refused
 
     def filter(self, *conditions: Operand) -> Self:
         return self._with(self.over.filter(*conditions))

@@ -182,6 +182,22 @@ class _Relation(KnownNames, Word, Loadable, Generic[R]):
     if TYPE_CHECKING:
         __iter__ = None
     else:
+        __hash__ = object.__hash__
+
+        def __eq__(self, other: object) -> bool:
+            """Raise Misuse for a comparison with a value, which would be False; two relationships are compared by identity."""
+            if isinstance(other, _Relation):
+                return self is other
+            raise Misuse(self._instead())
+
+        def _instead(self) -> str:
+            entity, owner = self.entity, _owner(self)
+            if entity.is_many:
+                return f"{self.name} has no value to compare; ask for its records: {owner}.{self.name}.exists(...), .count() == 0"
+            ways = [f"{owner}.{name} == ..." for name in entity.key] if entity.kind == "belongs_to" else []
+            shown = " or ".join([*ways, f"{owner}.{self.name}[...] == ..."])
+            return f"{self.name} has no value to compare; compare an attribute: {shown}, or {owner}.{self.name}.exists()"
+
 
         def __getattr__(self, name: str) -> object:
             """Raise UnknownName: a value of a related record is written in another way."""
@@ -288,7 +304,7 @@ class _Relation(KnownNames, Word, Loadable, Generic[R]):
     def _value(
         self, kind: Figure, part: Operand | None, conditions: Sequence[Operand], *, sort: Any = (), distinct: bool = False
     ) -> Expression:
-        keys = [sort] if isinstance(sort, (str, Sort, Operand)) else sort
+        keys = sort if isinstance(sort, (list, tuple)) else [sort]
         asked = self.asked
         node: Expression = ManyOf(
             self,
