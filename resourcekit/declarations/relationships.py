@@ -198,7 +198,6 @@ class _Relation(KnownNames, Word, Loadable, Generic[R]):
             shown = " or ".join([*ways, f"{owner}.{self.name}[...] == ..."])
             return f"{self.name} has no value to compare; compare an attribute: {shown}, or {owner}.{self.name}.exists()"
 
-
         def __getattr__(self, name: str) -> object:
             """Raise UnknownName: a value of a related record is written in another way."""
             if name.startswith("_") or name in self.__instead__ or hasattr(type(self), name):

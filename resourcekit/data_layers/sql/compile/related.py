@@ -15,11 +15,11 @@ import sqlalchemy as sa
 from resourcekit.data_layers.base import UnsupportedExpression
 from resourcekit.data_layers.sql.compile.parts import Built
 from resourcekit.data_layers.sql.dialects.base import Element
-from resourcekit.data_layers.sql.dialects.columns import DURATION, FLOAT, INTEGER, Codec, Family
+from resourcekit.data_layers.sql.dialects.columns import DURATION, FLOAT, INTEGER, Codec, Family, Form
 from resourcekit.expressions import nodes as ex
 from resourcekit.expressions.nodes import Expression
 from resourcekit.expressions.related import Parent, Related, SameKey
-from resourcekit.expressions.rewriting import children
+from resourcekit.expressions.rewriting import children, fields_of
 
 Builder = Any
 """``expressions.Builder``, which calls these functions. It is not imported, because it imports this module."""
@@ -105,7 +105,22 @@ def _select(inner: Builder, what: list[Any], tests: list[Any], order: Sequence[A
 
 
 def _keys(inner: Builder, keys: tuple[ex.Sort, ...]) -> list[Any]:
-    return [inner.sort_key(key.by, descending=key.descending) for key in keys]
+    # A key of outer rows alone is the same for all rows of this SELECT.
+    own = [key for key in keys if fields_of(key.by)]
+    _require_own(inner, *(key.by for key in own))
+    return [inner.sort_key(key.by, descending=key.descending) for key in own]
+
+
+def _require_own(inner: Builder, *keys: Expression) -> None:
+    if not inner.dialect.orders_by_outer and any(map(_reads_outer, keys)):
+        raise UnsupportedExpression("the database cannot order related records by values of the record itself")
+
+
+def _reads_outer(node: Expression, level: int = 0) -> bool:
+    """Return whether an expression over related rows reads rows outside of them. level: how deep in further related rows it is."""
+    if isinstance(node, Parent):
+        return level == 0 or _reads_outer(node.part, level - 1)
+    return any(_reads_outer(part, level + isinstance(node, Related)) for part in children(node))
 
 
 def _chosen(builder: Builder, node: Related) -> tuple[Builder, list[Any]]:
@@ -199,10 +214,22 @@ def _figure(builder: Builder, node: Related) -> Built:
     built: Built = inner.value(node.part)
     if built.codec is None:
         return Built(sa.null(), None, nullable=True)
+    if not fields_of(node.part):
+        # Of outer rows alone: without a column of its own rows, a database computes the figure of the query outside.
+        own: Any = inner.table.c[node.target.store.info.primary_key[0]]  # SQLite takes IS NOT NULL of a key away
+        built = attrs.evolve(built, element=sa.case((own.op("=", is_comparison=True)(own), built.element)), nullable=True)
     if node.kind in ("min", "max"):
+        held: Any = built.codec
+        is_number = held.family is Family.NUMBER and held.form in (Form.INTEGER, Form.REAL)
+        if is_number and (isinstance(node.part, Related) or _reads_outer(node.part)):
+            whole = getattr(sa.func, node.kind)(built.element)  # an order would compute the inner figure three times
+            return attrs.evolve(built, element=_select(inner, [whole], tests).scalar_subquery(), nullable=True)
         # The first in an order, because PostgreSQL has no min and max for some types, and enums sort by their values.
-        key = inner.sort_key(attrs.evolve(built, nullable=False), descending=node.kind == "max")
-        select = _select(inner, [built.element], [*tests, built.element.is_not(None)], [key])
+        order = []
+        if fields_of(node.part):  # else it is the same for all rows
+            _require_own(inner, node.part)
+            order = [inner.sort_key(attrs.evolve(built, nullable=False), descending=node.kind == "max")]
+        select = _select(inner, [built.element], [*tests, built.element.is_not(None)], order)
         return attrs.evolve(built, element=select.limit(_ONE).offset(_ZERO).scalar_subquery(), nullable=True)
     built = builder.computable(built)
     codec: Any = built.codec

@@ -77,6 +77,9 @@ class Features:
     computed_not_null: bool = True
     """A computed column may be NOT NULL."""
 
+    orders_by_outer: bool = True
+    """The order of a correlated SELECT may use columns of the rows outside."""
+
     rounds_computed: bool = False
     """A computed whole number above 64 bits becomes a float in a table with a counted key, unless a CHECK refuses it."""
 

@@ -83,6 +83,7 @@ class SQLiteDialect(SQLiteFunctions, SQLiteJSON, SQLiteTables, SQLiteDriver, SQL
         return made
 
     rounds_computed = True
+    orders_by_outer = False
     now_default = "(strftime('%Y-%m-%d %H:%M:%f000', 'now'))"
 
     def table_options(self, *, counts: bool) -> dict[str, Any]:
