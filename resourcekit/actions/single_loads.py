@@ -86,7 +86,7 @@ async def _prepared(runtime: Runtime, relation: Loadable, join: Join) -> _Known 
     if entity.load is not None or join.through is not None or join.condition is not None or entity.limit is not None:
         return None
     destination = runtime_of(join.destination)
-    if len(join.own) > 1 or not shows_all(destination) or (entity.kind == "has_one" and join.order):
+    if len(join.own) != 1 or not shows_all(destination) or (entity.kind == "has_one" and join.order):
         return None
     read = await related_read(runtime, relation, shown_query)
     params = {name: value for name, value in read.params.items() if name != KEYS}
