@@ -172,7 +172,7 @@ async def _shared_place(resource: Any) -> Iterable[Finding]:
 def _unreachable(error: Exception) -> Finding:
     return Finding(
         id=_UNREACHABLE,
-        what=f"its store could not be asked: {_told(error)}",
+        what=f"its store could not be asked: {_public_text(error)}",
         why="Neither its health nor anything in it can be reached.",
         cure="See that the store runs, can be reached from here, and lets this user in; then ask again.",
     )
@@ -257,12 +257,12 @@ async def _checked(kind: type[Check], facts: Any, options: Any) -> Iterable[Find
         return tuple(_refused(error))
     except Exception as error:  # a check of a third party can fail in any way
         require_no_signal(error)
-        what = f"the check {kind.__name__} of {type(options).__name__} failed: {_told(error)}"
+        what = f"the check {kind.__name__} of {type(options).__name__} failed: {_public_text(error)}"
         cure = f"Repair the deployment that the check needs, or report it to the author of {kind.__module__}."
         return (Finding(id="RK081", what=what, why="What it looks for stays unknown.", cure=cure),)
 
 
-def _told(error: Exception) -> str:
+def _public_text(error: Exception) -> str:
     """Return the name of the error. The text is included only for errors of resourcekit: other texts may contain a secret."""
     text = str(error) if isinstance(error, ResourcekitError) else ""
     return ": ".join(part for part in (type(error).__name__, text) if part)

@@ -61,7 +61,7 @@ class ScheduleLease:
         began = current_clock().monotonic()
         async with lease as held:
             if not held and not must:
-                if self._is_absurd(lease.until):
+                if self._is_beyond_interval(lease.until):
                     # The store's clock was wrong when the lease was taken, and was corrected since. Use another name for the
                     # lease.
                     return await attrs.evolve(self, name=f"{self.name}'").take(work, must=must, is_whole=is_whole)
@@ -85,7 +85,7 @@ class ScheduleLease:
         if held:
             await lease.keep(ttl)
 
-    def _is_absurd(self, until: datetime | None) -> bool:
+    def _is_beyond_interval(self, until: datetime | None) -> bool:
         return until is not None and until - current_clock().now() > self.interval + _APART
 
     def _ago(self, until: datetime | None, hold: timedelta) -> timedelta | None:

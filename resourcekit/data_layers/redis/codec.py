@@ -24,7 +24,7 @@ from typing import Any
 
 from resourcekit.data_layers.json_text import json_decoder, json_encoder
 from resourcekit.data_layers.redis.unread import PartlyRead, Unread, require_read
-from resourcekit.data_layers.rows.lacking import Lacking
+from resourcekit.data_layers.rows.missing_values import MissingValues
 from resourcekit.data_layers.rows.values import Refused
 from resourcekit.data_layers.rows.writes import Keep
 from resourcekit.data_layers.unstorable import Unstorable, unfit_value
@@ -130,11 +130,11 @@ class RowCodec:
         kinds = {name: attribute.type.kind for name, attribute in info.attributes.items()}
         self.key_encoders = {name: _shortest if kinds[name] is Kind.DECIMAL else encode for name, encode in self.encoders.items()}
         self._decoders = {name: (name.encode(), codec[1]) for name, codec in codecs.items()}
-        self._lacking = Lacking(info)
+        self._missing_values = MissingValues(info)
         self._resource = info.name
         self._primary_key = tuple(info.primary_key)
         self._key = tuple(name for name in info.primary_key if not info.attributes[name].sensitive)
-        self._stored_none = self._lacking.stored_none
+        self._stored_none = self._missing_values.stored_none
         self._plain_none = {name for name, attribute in info.attributes.items() if attribute.allow_none} - self._stored_none
 
     def encode(self, row: Mapping[str, Any]) -> list[bytes]:
@@ -201,13 +201,13 @@ class RowCodec:
     def _absent(self, name: str, nones: bytes | None) -> Any:
         if name in self._plain_none or (nones and name.encode() in nones.split(b",")):
             return None
-        return self._lacking.value(name)
+        return self._missing_values.value(name)
 
     def lacking(self, name: str) -> bytes | None:
         """Return the bytes of an attribute that a record lacks, empty for ``None``; ``None`` if they depend on the record."""
         if name in self._stored_none:
             return None
-        default = self._lacking.defaults.get(name)
+        default = self._missing_values.defaults.get(name)
         return b"" if default is None else self.encoders[name](default)
 
 

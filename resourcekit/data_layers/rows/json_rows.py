@@ -7,7 +7,7 @@ from typing import Any
 
 from resourcekit.data_layers.base import Row
 from resourcekit.data_layers.json_text import from_plain_json, json_encoder
-from resourcekit.data_layers.rows.lacking import Lacking
+from resourcekit.data_layers.rows.missing_values import MissingValues
 from resourcekit.data_layers.rows.writes import Keep
 from resourcekit.data_layers.unstorable import Unstorable
 from resourcekit.declarations.value_type import Kind
@@ -28,14 +28,14 @@ class JSONRows:
 
     def __init__(self, info: ResourceInfo) -> None:
         types = {name: attribute.type for name, attribute in info.attributes.items()}
-        self._lacking = Lacking(info)
+        self._missing_values = MissingValues(info)
         self._encoders = {name: json_encoder(type_) for name, type_ in types.items()}
         self._decoders = {name: from_plain_json(type_) for name, type_ in types.items()}
 
     def encode(self, row: Row) -> str:
         """Return the text of a row that ``JSONKeep`` has accepted."""
         values = ((name, row[name]) for name in self._encoders)
-        stored_none = self._lacking.stored_none
+        stored_none = self._missing_values.stored_none
         parts = (
             f"{json.dumps(name)}: {'null' if value is None else self._encoders[name](value)}"
             for name, value in values
@@ -56,7 +56,7 @@ class JSONRows:
                 if name in given:
                     row[name] = None if (value := given[name]) is None else decode(value)
                 else:
-                    row[name] = self._lacking.value(name)
+                    row[name] = self._missing_values.value(name)
             except (TypeError, ValueError, LookupError, ArithmeticError, AttributeError):
                 wrong = name  # raised below: the decoder's error may contain the value
                 break

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from resourcekit.data_layers.sql.execution.pool_limits import Alive
+from resourcekit.data_layers.sql.execution.pool_limits import WeakMembers
 
 
 class Member:
@@ -13,7 +13,7 @@ class Member:
 
 def test_members_may_come_and_go_while_others_are_counted():
     """No thread that looks at the members fails because another one adds, removes or forgets some."""
-    members: Alive[Member] = Alive()
+    members: WeakMembers[Member] = WeakMembers()
     stays = [Member() for _ in range(200)]
     for member in stays:
         members.add(member)
@@ -49,7 +49,7 @@ def test_members_may_come_and_go_while_others_are_counted():
 
 def test_a_member_that_nothing_references_is_gone():
     """It is neither counted nor yielded; one that was removed before is no error."""
-    members: Alive[Member] = Alive()
+    members: WeakMembers[Member] = WeakMembers()
     kept, left = Member(), Member()
     members.add(kept)
     members.add(left)

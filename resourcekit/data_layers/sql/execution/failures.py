@@ -95,7 +95,7 @@ def as_ours(error: Exception, dialect: Dialect, table: sa.Table | None = None, i
         return Unavailable("the database could not be reached")
     if at_commit and error_info.kind in dialect.unsure_at_commit:
         return unknown_outcome(error_info.hint)
-    return _with_text(_told(error_info, info), error_info)
+    return _with_text(_error_of(error_info, info), error_info)
 
 
 def _with_text(error: Exception, error_info: ErrorInfo) -> Exception:
@@ -110,7 +110,7 @@ def _keys(columns: tuple[str, ...], table: sa.Table) -> tuple[str, ...]:
     return tuple(keys.get(column, column) for column in columns)
 
 
-def _told(error_info: ErrorInfo, info: ResourceInfo | None) -> Exception:
+def _error_of(error_info: ErrorInfo, info: ResourceInfo | None) -> Exception:
     name = "" if info is None else info.name
     match error_info.kind:
         case ErrorKind.UNIQUE:

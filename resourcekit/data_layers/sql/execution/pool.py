@@ -23,7 +23,7 @@ from resourcekit.data_layers.opening import Opening
 from resourcekit.data_layers.sql.dialects.base import Dialect
 from resourcekit.data_layers.sql.execution.connection import Connection
 from resourcekit.data_layers.sql.execution.needs import Need, Use, level_of, may_open
-from resourcekit.data_layers.sql.execution.pool_limits import ALL_IN_USE, Alive, Budget, PoolOptions, Share
+from resourcekit.data_layers.sql.execution.pool_limits import ALL_IN_USE, Budget, PoolOptions, Share, WeakMembers
 from resourcekit.errors import Timeout
 
 __all__ = ["SharedPool", "SyncPool", "ThreadPool"]
@@ -232,7 +232,7 @@ class SharedPool(SyncPool):
         self._idle: _Idle = []
         self._all[0] = self._idle
         self._most, self._kept = self._options.most or _MOST, self._options.size or _MOST
-        self._places: Alive[Share] = Alive()
+        self._places: WeakMembers[Share] = WeakMembers()
         self._lock = threading.RLock()  # a signal handler may call again in the thread that holds it
         self._waiting: deque[threading.Lock] = deque()
         self._is_beyond = False

@@ -30,7 +30,7 @@ from resourcekit.data_layers.sql.execution.needs import Need, Use, level_of, may
 from resourcekit.errors import DeclarationError
 from resourcekit.forks import free_after_fork
 
-__all__ = ["ALL_IN_USE", "LOOK_AGAIN_S", "Alive", "Budget", "PoolOptions", "Share", "TakeIdle", "budget_of"]
+__all__ = ["ALL_IN_USE", "LOOK_AGAIN_S", "Budget", "PoolOptions", "Share", "TakeIdle", "WeakMembers", "budget_of"]
 
 T = TypeVar("T")
 
@@ -125,7 +125,7 @@ class Pool(Protocol):
         ...
 
 
-class Alive(Generic[T]):
+class WeakMembers(Generic[T]):
     """The members that are still referenced elsewhere. Threads may add and remove members while others go through them.
 
     A ``weakref.WeakSet`` raises RuntimeError then. ``list`` copies a plain set without a step of the interpreter in between; ``tuple``
@@ -160,7 +160,7 @@ class Share:
 
     __slots__ = ("__weakref__", "_all", "_connection", "_use")
 
-    def __init__(self, all_shares: Alive[Share], use: Use) -> None:
+    def __init__(self, all_shares: WeakMembers[Share], use: Use) -> None:
         self._all, self._use = all_shares, use
         self._connection: Callable[[], Any] | None = None
         all_shares.add(self)
@@ -190,9 +190,9 @@ class Budget:
 
     def __init__(self, most: int) -> None:
         self.most, self._owner = most, os.getpid()
-        self._shares: Alive[Share] = Alive()
+        self._shares: WeakMembers[Share] = WeakMembers()
         self._lock = threading.RLock()  # a signal handler may call again in the thread that holds it
-        self._pools: Alive[Any] = Alive()
+        self._pools: WeakMembers[Any] = WeakMembers()
         self._own: list[_OwnPool] = []
 
     def join(self, pool: Pool, engine: sa.Engine) -> None:

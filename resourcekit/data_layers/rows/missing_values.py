@@ -8,10 +8,10 @@ from resourcekit.data_layers.rows.values import converter, copied, must_copy
 from resourcekit.errors import DataLayerError
 from resourcekit.resource_info import ResourceInfo
 
-__all__ = ["Lacking"]
+__all__ = ["MissingValues"]
 
 
-class Lacking:
+class MissingValues:
     """The values of attributes that a record lacks: the static default, or ``None`` if that is allowed.
 
     Computed defaults are not used, because their value would differ with each read.
