@@ -12,7 +12,7 @@ from types import FunctionType
 from typing import Any, TypeVar
 
 from resourcekit.dsl.diagnostics import Origin
-from resourcekit.dsl.fitting import mismatch
+from resourcekit.dsl.fitting import cure, mismatch
 from resourcekit.dsl.scope import Scope
 from resourcekit.errors import DeclarationError, did_you_mean
 
@@ -45,7 +45,7 @@ def checked_builder(called: str) -> Callable[[F], F]:
                 if name not in known:
                     code, what, hint = "RK002", f"{called} has no option {name!r}", did_you_mean(name, known)
                 elif problem := mismatch(value, hints[name], deep=False):
-                    code, what, hint = "RK003", f"option {name!r} {problem}", f"See {called} in the reference."
+                    code, what, hint = "RK003", f"option {name!r} {problem}", cure(name, value, hints[name], called)
                 else:
                     continue
                 raise DeclarationError(code, what, path=(called, name), origin=Origin.here(), hint=hint)

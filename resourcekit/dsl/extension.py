@@ -112,7 +112,7 @@ def _check(cls: type[Extension]) -> None:
         if not (isinstance(kind.section, str) and kind.section):
             raise wrong_class(kind, "section", f"section must be a text, is {kind.section!r}", 'Write section = "rules".')
         check_flags(kind, singleton=bool, deprecated=str)
-    if isinstance(cls.requires, (tuple, list)) and Extension in cls.requires:
+    if isinstance(cls.requires, (tuple, list)) and Extension in cls.requires:  # type: ignore[redundant-expr]  # an author may give a class
         what = "requires has Extension itself, which brings nothing"
         raise wrong_class(cls, "requires", what, "Give a class that inherits from it.")
     for _ in (*check_members(cls, "requires", Extension), *check_members(cls, "entity_options", EntityOptions)):

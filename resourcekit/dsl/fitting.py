@@ -10,9 +10,10 @@ import re
 import types
 import typing
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
-__all__ = ["mismatch"]
+__all__ = ["cure", "mismatch"]
 
 _CALLABLES: type = collections.abc.Callable  # type: ignore[assignment]  # an abstract class, which checkers take for a form
 
@@ -34,8 +35,17 @@ def mismatch(value: object, annotation: Any, *, deep: bool = True) -> str | None
     return f"must be {wanted}, is {_kind_of(value)}"
 
 
+def cure(name: str, value: object, annotation: Any, owner: str) -> str:
+    """Return the next step for an option with a value of a wrong type."""
+    if not isinstance(value, (list, tuple, Mapping)) and mismatch([value], annotation) is None:
+        return f"Put it in a list: {name}=[...]."
+    if annotation is timedelta and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return f"Write {name}=timedelta(seconds={value})."
+    return f"See {owner} in the reference."
+
+
 def _kind_of(value: object) -> str:
-    return f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
+    return f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__.lstrip("_")
 
 
 def _wrong_item(value: object, choice: Any) -> object | None:

@@ -15,7 +15,7 @@ import attrs
 from resourcekit.dsl.builder import checked_builder
 from resourcekit.dsl.diagnostics import Origin
 from resourcekit.dsl.extension_checks import require_attrs, takes, wrong_class
-from resourcekit.dsl.fitting import mismatch
+from resourcekit.dsl.fitting import cure, mismatch
 from resourcekit.dsl.lazy import is_reference
 from resourcekit.errors import DeclarationError, ResourcekitError, did_you_mean
 from resourcekit.known_names import shown
@@ -204,7 +204,7 @@ def require_values(holder: Options | Any, origin: Origin) -> None:
         problem = _problem(cls, field, annotation, getattr(holder, field.name))
         if problem:
             name, owner = field.name, cls.__name__
-            what, hint = f"option {name!r} {problem}", f"See {owner}.{name} in the reference."
+            what, hint = f"option {name!r} {problem}", cure(name, getattr(holder, name), annotation, f"{owner}.{name}")
             raise DeclarationError("RK003", what, path=(owner, name), origin=origin, hint=hint)
 
 

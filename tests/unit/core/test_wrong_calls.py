@@ -24,7 +24,9 @@ from resourcekit import (
     env,
     get,
     greatest,
+    has_many,
     query,
+    set_attribute,
     transaction,
     update,
 )
@@ -89,6 +91,27 @@ def test_a_claim_that_claims_do_not_name_is_an_attribute_error_with_the_right_na
     assert (again.subject, again.expires_at, again.issued_at) == ("ann", claims.expires_at, claims.issued_at)
     assert not hasattr(claims, "sub")
     assert getattr(claims, "sub", None) is None
+
+
+@pytest.mark.parametrize(
+    ("declare", "hint"),
+    [
+        (lambda: create(accept="id"), "Put it in a list: accept=[...]."),
+        (lambda: create(changes=set_attribute("id", 1)), "Put it in a list: changes=[...]."),
+        (lambda: has_many("key", sort="secret text"), "Put it in a list: sort=[...]."),
+        (lambda: TokenResource(clock_skew=5), "Write clock_skew=timedelta(seconds=5)."),
+        (lambda: TokenResource(clock_skew="5s"), "See TokenResource.clock_skew in the reference."),
+    ],
+)
+def test_one_value_in_place_of_several_and_a_number_in_place_of_a_duration_have_a_next_step(
+    declare: Callable[[], object], hint: str
+) -> None:
+    """The hint writes the option, and no text that may be a secret."""
+    with pytest.raises(DeclarationError) as caught:
+        declare()
+
+    assert caught.value.hint == hint
+    assert "secret text" not in str(caught.value)
 
 
 def in_transaction(register: Callable[[Any], object]) -> None:

@@ -83,7 +83,7 @@ MISTAKES = {
     ),
     "evolve changes not tuple": (
         "RK016",
-        "E adds 'make', whose changes must be tuple[Any, ...], is _SetAttribute",
+        "E adds 'make', whose changes must be tuple[Any, ...], is SetAttribute",
         """
         class T(Transformer):
             def transform(self, state, options): return state.replace(attrs.evolve(state.actions["make"], changes=set_attribute("name","y")))

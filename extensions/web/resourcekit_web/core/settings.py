@@ -163,7 +163,7 @@ def _wrong_options(settings: Settings) -> Iterator[DeclarationError]:
             if not isinstance(secret, (str, EnvironmentVariable, Client)):
                 hint = f'Write clients={{"{name}": env("{str(name).upper()}_SECRET")}}.'
                 yield _wrong("clients", f"the secret of {name!r} must be a text, is {type(secret).__name__}", hint)
-    if settings.user is not None and not (callable(settings.user) and _takes_subject(settings.user)):
+    if settings.user is not None and not (callable(settings.user) and _takes_subject(settings.user)):  # type: ignore[redundant-expr]  # a wrong one
         hint = "Give a function of a subject that returns the user or None."
         yield _wrong("user", "is not a function of one argument", hint)
 
