@@ -67,6 +67,20 @@ def test_sessions_are_listed_and_one_is_ended(token):
     assert "no session of this subject" in other.output
 
 
+@pytest.mark.parametrize("columns", ["60", "80"])
+def test_a_narrow_screen_shows_the_family_whole(token, monkeypatch, columns):
+    """``end-session`` takes the family, so that one that is cut could not be given."""
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as on a terminal
+    monkeypatch.setenv("COLUMNS", columns)
+    family = token.issue_pair("alice", session_values={"device": "phone"}).access.claims.family
+
+    listed = run("sessions", "members_app:Token", "alice")
+
+    assert "signed in" in listed.output
+    assert family in listed.output
+    assert "…" not in listed.output
+
+
 def test_a_session_is_ended_whose_family_begins_with_a_hyphen(token):
     """One in 64 families does, and it is no option."""
     ended = run("end-session", "members_app:Token", "alice", "-aB3", "--reason", "lost")

@@ -14,7 +14,7 @@ from typing import Any
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from resourcekit.errors import Invalid, ResourcekitError
 from resourcekit.extending import drive, find_resources
@@ -71,7 +71,8 @@ def sessions(target: Any, subject: str) -> None:
             moments = (each.signed_in_at, each.last_used_at, each.expires_at)
             click.echo("\t".join(filter(None, [each.family, *(moment.isoformat() for moment in moments), own])))
         return
-    table = Table("family", "signed in", "last used", "expires", "values", box=None)
+    # A family is given to end-session, so a narrow screen must not cut it.
+    table = Table(Column("family", no_wrap=True), "signed in", "last used", "expires", Column("values", overflow="fold"), box=None)
     for each in found:
         own = ", ".join(f"{name}={value}" for name, value in each.values.items() if value is not None)
         table.add_row(
