@@ -109,8 +109,9 @@ def _check(cls: type[Extension]) -> None:
     check_class(cls, (*_HOOKS, *ours), _NOT_READ)
     for kind in check_members(cls, "entities", Entity):
         require_attrs(kind)
-        if not (isinstance(kind.section, str) and kind.section):
-            raise wrong_class(kind, "section", f"section must be a text, is {kind.section!r}", 'Write section = "rules".')
+        section: object = kind.section
+        if not isinstance(section, str) or not section:
+            raise wrong_class(kind, "section", f"section must be a text, is {section!r}", 'Write section = "rules".')
         check_flags(kind, singleton=bool, deprecated=str)
     if isinstance(cls.requires, (tuple, list)) and Extension in cls.requires:  # type: ignore[redundant-expr]  # an author may give a class
         what = "requires has Extension itself, which brings nothing"

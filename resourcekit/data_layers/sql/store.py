@@ -173,7 +173,8 @@ class SQLStore(Store):
             return plan.result(rows, prepared, _NONE)
         # A single row needs no savepoint where an error of it leaves the transaction usable.
         nested = (len(good) > 1 or self.repo.dialect.aborts_transaction) and savepoint_of(self.repo) is not None
-        raised, written = None, _NONE
+        raised = None
+        written: Sequence[Any] = _NONE
         try:
             if call_mode.get() is CallMode.SYNC:
                 written = self._run_sync(self.write, plan, sql, good, nested)
