@@ -130,7 +130,7 @@ class MemoryStore(Store):
                 commits.finish()
                 row = rows.get(key)
         if row is None:
-            check(key)
+            check(key, plan.table.primary_key[0], self.info.name)
             return None
         return row if plan.passes(row, params) else None
 

@@ -104,7 +104,7 @@ class Reader:
         """Return the record with a key, or these attributes of it, maybe PartlyRead; ``None`` if there is no such record."""
         assert plan.point is not None
         key = params[plan.point]
-        check(key)
+        check(key, self._layout.info.primary_key[0], self._layout.info.name)
         names = self._all_fields if fields is None else fields
         key_bytes = _encoded(self._layout.names.key_bytes, key)
         if key_bytes is None:

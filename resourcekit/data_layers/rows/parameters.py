@@ -8,15 +8,17 @@ from typing import Any
 from resourcekit.clock import utc_now
 from resourcekit.data_layers.rows.values import Refused, check_parameter
 from resourcekit.declarations.value_type import Kind
-from resourcekit.errors import Invalid
+from resourcekit.errors import FieldFinding, Invalid
 from resourcekit.expressions.dates import Today
-from resourcekit.expressions.nodes import Compare, Expression, In, Now, Param, Value
+from resourcekit.expressions.measures import Contains
+from resourcekit.expressions.nodes import Compare, Expression, In, Like, Now, Param, Value
 from resourcekit.expressions.rewriting import children, fields_of, rebuild
 from resourcekit.resource_info import ResourceInfo
 
 __all__ = [
     "beside_json",
     "check",
+    "compared_with",
     "moment",
     "parameters",
     "pinned",
@@ -46,15 +48,29 @@ def beside_json(node: Expression | None, info: ResourceInfo) -> frozenset[str]:
     return frozenset().union(*(beside_json(part, info) for part in children(node)))
 
 
-def check(value: object, *, is_json: bool = False) -> None:
+def compared_with(node: Expression | None, info: ResourceInfo) -> dict[str, str]:
+    """Return the attribute that each parameter of a condition is compared with, if it is one."""
+    if node is None:
+        return {}
+    found = dict[str, str]()
+    if isinstance(node, (Compare, In, Like, Contains)):
+        fields = [name for name in fields_of(node) if name in info.attributes]
+        found = dict.fromkeys(parameters(node), fields[0]) if len(fields) == 1 else {}
+    for part in children(node):
+        found |= compared_with(part, info)
+    return found
+
+
+def check(value: object, field: str = "", resource: str = "", *, is_json: bool = False) -> None:
     """Raise Invalid for a value that no store can compare with: NUL, a lone surrogate, a naive datetime, NaN, more than 64 bits.
 
-    is_json: it is compared with JSON, whose numbers may be of any size.
+    field: the attribute that it is compared with. is_json: it is compared with JSON, whose numbers may be of any size.
     """
     try:
         check_parameter(value, is_json=is_json)
     except Refused as refused:
-        raise Invalid(f"a value to compare with {refused}") from None
+        what = f"a value to compare with {refused}"
+        raise Invalid(FieldFinding(field, what) if field else what, resource=resource) from None
 
 
 Params = Mapping[str, Any]

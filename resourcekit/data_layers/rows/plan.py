@@ -15,7 +15,7 @@ import attrs
 from resourcekit.data_layers.base import Aggregate, Operation, Plan, Row, Select
 from resourcekit.data_layers.by_key import by_key
 from resourcekit.data_layers.rows.groups import Grouping
-from resourcekit.data_layers.rows.parameters import beside_json, check, moment, parameters, pinned
+from resourcekit.data_layers.rows.parameters import beside_json, check, compared_with, moment, parameters, pinned
 from resourcekit.data_layers.rows.table import Draft, Fields, Key, Table, Values
 from resourcekit.data_layers.rows.values import copied, must_copy
 from resourcekit.expressions.aggregates import rank
@@ -168,11 +168,13 @@ class RowPlan(Plan):
     __slots__ = (
         "_access",
         "_compared",
+        "_fields",
         "_first",
         "_is_fixed",
         "_json",
         "_most",
         "_order",
+        "_resource",
         "computed",
         "copy",
         "is_related",
@@ -193,7 +195,7 @@ class RowPlan(Plan):
         assigned: Mapping[str, Expression] = getattr(operation, "assignments", {})
         keys = (key.by for key in getattr(operation, "order", ()))
         self.is_related = any(map(is_related, (condition, *computed.values(), *assigned.values(), *keys)))
-        self._json = beside_json(condition, info)
+        self._json, self._fields, self._resource = beside_json(condition, info), compared_with(condition, info), info.name
         self._access = _AccessPaths(info, table).access(condition)
         order: tuple[Sort, ...] = ()
         fields: Fields | None = None
@@ -235,7 +237,7 @@ class RowPlan(Plan):
     def check(self, params: Params) -> None:
         """Raise Invalid if the condition compares with a value that no store can compare with."""
         for name in self._compared:
-            check(params[name], is_json=name in self._json)
+            check(params[name], self._fields.get(name, ""), self._resource, is_json=name in self._json)
 
     def rows(self, draft: Draft, params: Params) -> Iterator[Row]:
         """Yield the matching rows of a draft. ``params`` come from ``moment``.

@@ -78,7 +78,7 @@ class ErrorInfo:
     kind: the kind of error.
     columns: the columns of the violated constraint.
     hint: the next step for the user; it contains no value.
-    constraint: the name of the violated foreign key, if the database names it.
+    constraint: the name of the violated foreign key, or check, if the database names it.
     said: what the database said about the text of the statement; it contains no value.
     about: the name in that text that it does not know, if it is about one.
     """

@@ -84,8 +84,8 @@ def as_ours(error: Exception, dialect: Dialect, table: sa.Table | None = None, i
     if isinstance(error, ResourcekitError) or not isinstance(error, (*dialect.errors, exc.SQLAlchemyError)):
         return error
     error_info = None if isinstance(error, exc.SQLAlchemyError) else dialect.explain(error, table)
-    if error_info is not None and table is not None and error_info.columns:
-        error_info = attrs.evolve(error_info, columns=_keys(error_info.columns, table))
+    if error_info is not None and table is not None:
+        error_info = attrs.evolve(error_info, columns=_keys(error_info.columns or _checked(error_info, table), table))
     if error_info is None or error_info.kind not in _REFUSALS:
         # Drivers put errors of their own in the place of an OSError, and the handler of a signal may have raised that.
         outside = raised_by_signal(error)
@@ -110,6 +110,18 @@ def _keys(columns: tuple[str, ...], table: sa.Table) -> tuple[str, ...]:
     return tuple(keys.get(column, column) for column in columns)
 
 
+def _checked(error_info: ErrorInfo, table: sa.Table) -> tuple[str, ...]:
+    """Return the columns that a violated check is about, if resourcekit made it."""
+    checks = [each for each in table.constraints if isinstance(each, sa.CheckConstraint)]
+    return tuple(column.name for check in checks if check.name == error_info.constraint for column in check.columns)
+
+
+def _why_refused(check: str) -> str:
+    if check:
+        return f"violates the check {check} of the table; if the value is right, migrate the table"
+    return "a value is out of the range of its column"
+
+
 def _error_of(error_info: ErrorInfo, info: ResourceInfo | None) -> Exception:
     name = "" if info is None else info.name
     match error_info.kind:
@@ -120,7 +132,7 @@ def _error_of(error_info: ErrorInfo, info: ResourceInfo | None) -> Exception:
         case ErrorKind.FOREIGN_KEY:
             return ForeignKeyViolation(error_info.constraint, resource=name)  # the store puts the relationship in its place
         case ErrorKind.UNSTORABLE:
-            what = error_info.hint or "a value is out of the range of its column"
+            what = error_info.hint or _why_refused(error_info.constraint)
             return Invalid([FieldFinding(field, what) for field in _fields(error_info.columns, info)], resource=name)
         case ErrorKind.UNREADABLE:
             what = "a stored value that the query compares or computes with does not fit its type; resourcekit doctor --data finds it"

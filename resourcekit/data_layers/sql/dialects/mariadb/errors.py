@@ -110,6 +110,8 @@ IDENTITY = (
 
 _KEY = re.compile(r"for key '(?:[^']*\.)?([^'.]*)'$")
 _CONSTRAINT = re.compile(r"CONSTRAINT `((?:[^`]|``)*)` FOREIGN KEY")
+_CHECK = re.compile(r"CONSTRAINT `((?:[^`]|``)*)` failed for ")
+_OF_COLUMN = re.compile(r" (?:for|in) column '([^']*)' at row \d+$")
 _FUNCTION = re.compile(r"FUNCTION (\S+) does not exist")
 _NAMES = frozenset({1054, 1305, 1582, 1630})
 """Errors about a column or a function that the server does not know, or that takes other arguments."""
@@ -153,7 +155,9 @@ def explain(error: Exception, table: sa.Table | None) -> ErrorInfo:
     if isinstance(error, (pymysql.err.InterfaceError, asyncmy.errors.InterfaceError)):
         return ErrorInfo(ErrorKind.ENDED)  # raised for a connection that was closed before: nothing was sent
     if number in _UNSTORABLE:
-        return ErrorInfo(ErrorKind.UNSTORABLE)
+        column, check = _OF_COLUMN.search(text), _CHECK.match(text)
+        constraint = check[1].replace("``", "`") if check and number == 4025 else ""
+        return ErrorInfo(ErrorKind.UNSTORABLE, (column[1],) if column else (), constraint=constraint)
     if _WRITE_SET.search(text):
         return ErrorInfo(ErrorKind.OVERSIZED, hint=_WRITE_SET_HINT)  # at a commit, too, nothing was written
     kind = _KINDS.get(number, ErrorKind.DOWN)

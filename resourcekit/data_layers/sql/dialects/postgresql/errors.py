@@ -39,6 +39,7 @@ _ENDED = frozenset({"57P01", "57P02", "57P04", "57P05", "25P03", "25P04"})
 the outcome of a statement that commits is unknown."""
 
 _PROGRAM_LIMIT_EXCEEDED = "54000"
+_CHECK_VIOLATION = "23514"
 _INDEX_HINT = "is too long for an index, whose entries have 2,704 bytes at most; give the attribute a max_length"
 
 IDENTITY = (
@@ -129,6 +130,8 @@ def explain(error: Exception, table: sa.Table | None) -> ErrorInfo:
     if kind is ErrorKind.NOT_NULL and isinstance(error, psycopg.Error):
         return ErrorInfo(kind, (error.diag.column_name or "",))
     if kind is ErrorKind.FOREIGN_KEY and isinstance(error, psycopg.Error):
+        return ErrorInfo(kind, constraint=error.diag.constraint_name or "")
+    if state == _CHECK_VIOLATION and isinstance(error, psycopg.Error):
         return ErrorInfo(kind, constraint=error.diag.constraint_name or "")
     return ErrorInfo(kind, hint=_HINTS.get(state, ""))
 

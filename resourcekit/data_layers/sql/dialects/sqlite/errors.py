@@ -39,6 +39,8 @@ def explain(error: Exception, table: sa.Table | None) -> ErrorInfo:
     text = str(error)
     if isinstance(error, sqlite3.IntegrityError):
         kind = _CONSTRAINTS.get(code, ErrorKind.UNSTORABLE)
+        if code == sqlite3.SQLITE_CONSTRAINT_CHECK:
+            return ErrorInfo(kind, constraint=text.partition(": ")[2])
         return ErrorInfo(kind, () if table is None else _columns(text, table))
     if code == sqlite3.SQLITE_BUSY_SNAPSHOT:  # a reader that wants to write after others wrote; waiting does not help
         return ErrorInfo(ErrorKind.CONFLICT)
