@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import enum
 from decimal import Decimal
+from types import new_class
 from typing import Any
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from alembic.migration import MigrationContext
 from resourcekit import Attr, Domain, One, Resource, attribute, belongs_to, create, query
 from resourcekit.data_layers import SQL, Repo
 from resourcekit.errors import InvalidArgument
+from resourcekit.extending import Field
 
 
 class Level(enum.Enum):
@@ -162,3 +164,52 @@ def test_the_rows_of_a_run_that_was_broken_off_are_kept(database: Any, old: Any)
 
     assert [(1,)] == [tuple(row) for row in database.run("SELECT id FROM items__new")]
     assert [(7,)] == [tuple(row) for row in database.run("SELECT id FROM parts")]
+
+
+def _with_new_columns(url: str, **columns: Any) -> Any:
+    """Return the Repo, and items with some of the old columns and further ones; no storage is made."""
+    repo, domain = Repo(url), Domain("new columns")
+    names = ["id", "number", "flag"]
+    body: dict[str, Any] = {"id": attribute(primary_key=True), "number": attribute(), "flag": attribute()}
+    types: dict[str, Any] = {"id": UUID, "number": int, "flag": bool}
+    for name, (type_, entity) in columns.items():
+        body[name], types[name] = entity, type_
+    body["add"] = create(accept=names)
+    body["__annotations__"] = {name: Attr[type_] for name, type_ in types.items()}
+    body["__module__"] = __name__
+    layer = {"domain": domain, "data_layer": SQL(repo, table="items")}
+    return Repo.of(new_class("Item", (Resource,), layer, lambda space: space.update(body))), domain
+
+
+def test_a_computed_column_of_the_same_migration(database: Any, old: Any) -> None:
+    """The database computes it for the converted rows; a new column with a default or None is filled, too."""
+    database.run("DROP TABLE parts")
+    database.run(f"ALTER TABLE items ADD COLUMN number {OLD_TYPES[database.kind]['number']}")
+    database.run("UPDATE items SET number = 5")
+    repo, domain = _with_new_columns(
+        database.url,
+        doubled=(int, attribute(computed=Field("number") * 2)),
+        told=(bool | None, attribute(computed=Field("flag"))),
+        rank=(int, attribute(database_default=7)),
+        note=(str | None, attribute(default=None)),
+    )
+    with old.begin() as connection:
+        repo.convert_old_columns(connection)
+    domain.create_storage()
+    (item,) = domain.resources
+    (found,) = query(item).all()
+
+    assert (ID, 5, 10, True) == (found.id, found.number, found.doubled, found.told)
+    assert (7, None) == (found.rank, found.note)
+    other = item.add(id=UUID(int=1), number=-3, flag=False)
+    assert -6 == query(item).filter(item.id == other.id).one().doubled
+
+
+def test_a_new_column_without_a_value_stops_the_migration(database: Any, old: Any) -> None:
+    """The error names table and column; nothing was changed."""
+    database.run(f"ALTER TABLE items ADD COLUMN number {OLD_TYPES[database.kind]['number']}")
+    repo, _ = _with_new_columns(database.url, rank=(int, attribute()))
+    with pytest.raises(InvalidArgument, match="the column rank of items is not in the table"), old.begin() as connection:
+        repo.convert_old_columns(connection)
+
+    assert [(1767323045678901, "HIGH")] == [tuple(row) for row in database.run("SELECT at, level FROM items")]

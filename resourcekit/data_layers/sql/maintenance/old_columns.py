@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from decimal import Decimal
 from typing import Any
@@ -45,22 +45,22 @@ def convert_old_columns(connection: sa.Connection, metadata: sa.MetaData) -> Non
                 f"there is a table {copy.name}, of a conversion that was broken off; if {table.name} has all its rows, drop {copy.name}, "
                 f"else restore the backup"
             )
-    there = [table for table in metadata.sorted_tables if _exists(connection, table)]
+    there = {table: _kept(connection, table) for table in metadata.sorted_tables if _exists(connection, table)}
     copies: dict[sa.Table, sa.Table] = {}
     try:
-        for table in there:
+        for table, kept in there.items():
             copies[table] = _copy_of(table)
-            _fill(connection, table, copies[table])
+            _fill(connection, table, kept, copies[table])
     except BaseException:
         for copy in copies.values():
             with suppress(SQLAlchemyError):  # a transaction that is aborted drops it by its rollback
                 copy.drop(connection, checkfirst=True)
         raise
-    for table in reversed(there):
+    for table in reversed(list(there)):
         table.drop(connection)
-    for table in there:
+    for table, kept in there.items():
         table.create(connection)
-        names = _names(connection, table)
+        names = _names(connection, kept)
         into, source = _full(connection, table), _full(connection, copies[table])
         connection.exec_driver_sql(f"INSERT INTO {into} ({names}) SELECT {names} FROM {source}")  # noqa: S608  # quoted names
     for copy in copies.values():
@@ -71,37 +71,54 @@ def _exists(connection: sa.Connection, table: sa.Table) -> bool:
     return sa.inspect(connection).has_table(table.name, schema=table.schema)
 
 
+def _kept(connection: sa.Connection, table: sa.Table) -> list[sa.Column[Any]]:
+    """Return the columns whose values are in the old table; the database fills the others: computed ones, and new ones.
+
+    Raise InvalidArgument for a new column that it cannot fill.
+    """
+    old = {column["name"] for column in sa.inspect(connection).get_columns(table.name, schema=table.schema)}
+    for column in table.columns:
+        is_filled = column.computed is not None or column.identity is not None or column.server_default is not None
+        if column.name not in old and not column.nullable and not is_filled:
+            what = f"the column {column.name} of {table.name} is not in the table, and must have a value"
+            raise InvalidArgument(f"{what}: add it with its values first, or let it be None, or give it a database_default")
+    return [column for column in table.columns if column.name in old and column.computed is None]
+
+
 def _copy_of(table: sa.Table) -> sa.Table:
     """Return a table for the converted rows, without constraints."""
-    columns = [sa.Column(column.name, column.type, quote=True, key=column.key) for column in table.columns]
+    stored = [column for column in table.columns if column.computed is None]
+    columns = [sa.Column(column.name, column.type, quote=True, key=column.key) for column in stored]
     return sa.Table(f"{table.name}__new", sa.MetaData(), *columns, schema=table.schema)
 
 
-def _fill(connection: sa.Connection, table: sa.Table, copy: sa.Table) -> None:
+def _fill(connection: sa.Connection, table: sa.Table, kept: Sequence[sa.Column[Any]], copy: sa.Table) -> None:
     """Create the copy of a table, and write the converted rows to it."""
     copy.create(connection)
     mark = "?" if connection.dialect.paramstyle == "qmark" else "%s"
-    names = _names(connection, table)
-    marks = ", ".join([mark] * len(table.columns))
+    names = _names(connection, kept)
+    marks = ", ".join([mark] * len(kept))
     insert = f"INSERT INTO {_full(connection, copy)} ({names}) VALUES ({marks})"  # noqa: S608  # quoted names
     rows = connection.exec_driver_sql(f"SELECT {names} FROM {_full(connection, table)}").fetchall()  # noqa: S608  # quoted names
-    converters = [_converter(column) for column in table.columns]
+    converters = [_converter(column) for column in kept]
     for start in range(0, len(rows), _ROWS):
-        made = [tuple(_converted(table, converters, row)) for row in rows[start : start + _ROWS]]
+        made = [tuple(_converted(table, kept, converters, row)) for row in rows[start : start + _ROWS]]
         connection.exec_driver_sql(insert, made)
 
 
-def _names(connection: sa.Connection, table: sa.Table) -> str:
+def _names(connection: sa.Connection, columns: Iterable[sa.Column[Any]]) -> str:
     quote = connection.dialect.identifier_preparer.quote_identifier
-    return ", ".join(quote(column.name) for column in table.columns)
+    return ", ".join(quote(column.name) for column in columns)
 
 
 def _full(connection: sa.Connection, table: sa.Table) -> str:
     return connection.dialect.identifier_preparer.format_table(table)
 
 
-def _converted(table: sa.Table, converters: Iterable[Callable[[Any], Any]], row: Any) -> Iterator[Any]:
-    for column, convert, stored in zip(table.columns, converters, row, strict=True):
+def _converted(
+    table: sa.Table, kept: Sequence[sa.Column[Any]], converters: Iterable[Callable[[Any], Any]], row: Any
+) -> Iterator[Any]:
+    for column, convert, stored in zip(kept, converters, row, strict=True):
         problem = ""
         try:
             yield None if stored is None else convert(stored)
