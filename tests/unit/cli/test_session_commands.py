@@ -76,7 +76,7 @@ def test_a_narrow_screen_shows_the_family_whole(token, monkeypatch, columns):
 
     listed = run("sessions", "members_app:Token", "alice")
 
-    assert "signed in" in listed.output
+    assert "family" in listed.output
     assert family in listed.output
     assert "…" not in listed.output
 
