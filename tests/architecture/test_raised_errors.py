@@ -19,7 +19,7 @@ REASONED = {
     "resourcekit/actions/bulk_at_once.py": "AssertionError: a line that cannot be reached",
     "resourcekit/actions/casting.py": "ValueError: a cast that fails; its caller turns it into a finding",
     "resourcekit/data_layers/__init__.py": "ImportError: a package of an extra is missing; tools ask for it by importing",
-    "resourcekit/data_layers/transactions.py": "ExceptionGroup: the errors of several functions of the user",
+    "resourcekit/data_layers/callbacks.py": "ExceptionGroup: the errors of several functions of the user",
     "resourcekit/data_layers/redis/codec.py": "ValueError: a stored text that is broken; its caller names resource and key",
     "resourcekit/data_layers/redis/sockets.py": "TimeoutError: as the client library expects it of a socket",
     "resourcekit/data_layers/rows/json_rows.py": "ValueError: a stored text that is broken; its caller names resource and key",
