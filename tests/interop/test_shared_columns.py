@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 from sqlalchemy.dialects import mysql
 
+from resourcekit import query
 from tests.support.databases import Database, connect, scratch
 from tests.support.shared_table import OURS, TABLE, THEIRS, declared, values_of
 
@@ -177,3 +178,16 @@ def test_the_check_keeps_strangers_out(database: Database, column: str, value: s
     declared(database.url).add(**OURS)
     with pytest.raises(Exception, match=rf"(?i)constraint.*ck_{TABLE}_{column}"):
         database.run(f"UPDATE {TABLE} SET {column} = {value}")
+
+
+@pytest.mark.parametrize(
+    "spelled", ["1999-12-31", "1999-12-31 00:00:00", "1999-12-31T00:00", "1999-12-31 05:00:00+05:00", "1999-12-31T00:00:00Z"]
+)
+def test_spellings_of_a_datetime_in_sqlite(tmp_path: Path, spelled: str) -> None:
+    """Each that another program writes is read as the same moment, with a zone."""
+    with scratch("sqlite", tmp_path) as database:
+        item = declared(database.url)
+        item.add(**OURS)
+        database.run(f"UPDATE {TABLE} SET at = '{spelled}'")
+        found = query(item).one().at
+        assert (dt.datetime(1999, 12, 31, tzinfo=dt.UTC), dt.timedelta(0)) == (found, found.utcoffset())

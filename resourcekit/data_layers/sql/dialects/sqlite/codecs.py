@@ -48,7 +48,9 @@ def _encode_moment(value: Any) -> str:
 def moment_of(stored: Any) -> dt.datetime:
     """Return the datetime of a text; one without a zone is in UTC."""
     try:
-        return dt.datetime.fromisoformat(stored + "+00:00")
+        found = dt.datetime.fromisoformat(stored + "+00:00")
+        if found.tzinfo is not None:  # after a date alone, the zone is read as its time
+            return found
     except (TypeError, ValueError):
         pass
     found = dt.datetime.fromisoformat(stored)
