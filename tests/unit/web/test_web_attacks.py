@@ -196,7 +196,7 @@ def test_a_user_of_a_provider_is_none_of_the_app(token):
     assert not shop.token_revoked(ours.access.token)
 
 
-@pytest.mark.parametrize("root_path", ["/x; Domain=example.com", "/a b", "/ä"])
+@pytest.mark.parametrize("root_path", ["/x; Domain=example.com", "/x;Domain=example.com", "/a b", "/ä"])
 def test_the_path_of_an_app_adds_no_attribute_to_a_cookie(token, root_path):
     """An app that is mounted under a parameter of the path gets what the browser asked for."""
     pair, asked = token.issue_pair("alice"), Incoming(method="POST", root_path=root_path)
@@ -205,7 +205,7 @@ def test_the_path_of_an_app_adds_no_attribute_to_a_cookie(token, root_path):
 
     assert [5 + 1, 5 + 1] == [len(parts) for parts in made_of]
     assert made_of[1][1].isascii()
-    assert " " not in made_of[1][1]
+    assert not {" ", ";"} & set(made_of[1][1])
 
 
 TWO = {
