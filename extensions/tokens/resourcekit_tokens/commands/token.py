@@ -72,9 +72,8 @@ def sessions(target: Any, subject: str) -> None:
             click.echo("\t".join(filter(None, [each.family, *(moment.isoformat() for moment in moments), own])))
         return
     # A family is given to end-session, so a narrow screen must not cut it.
-    table = Table(
-        Column("family", no_wrap=True), "signed in", "last used", "expires", Column("values", overflow="fold"), box=None
-    )
+    others = (Column(name, overflow="fold") for name in ("signed in", "last used", "expires", "values"))
+    table = Table(Column("family", no_wrap=True), *others, box=None)
     for each in found:
         own = ", ".join(f"{name}={value}" for name, value in each.values.items() if value is not None)
         table.add_row(
