@@ -147,16 +147,23 @@ def test_async_views_are_guarded_too(token):
     async def open_to_all(request):
         return JsonResponse({"sub": request.signed_in and request.signed_in.subject})
 
+    @required(scopes=["a:write"])
+    async def quiet(request):  # it does not ask who is signed in
+        return JsonResponse({})
+
     django_app(token)
-    with override_settings(ROOT_URLCONF=(path("me", me), path("open", open_to_all))):
+    with override_settings(ROOT_URLCONF=(path("me", me), path("open", open_to_all), path("quiet", quiet))):
         send = asgi_sender(ASGIHandler())
         good = send(Sent(headers=(bearer(token.issue("alice").token),)))
         bad = send(Sent(headers=(bearer("x.y.z"),)))
         anonymous = send(Sent(path="/open"))
+        issued = (token.issue("alice", claims={"scope": scope}).token for scope in ("a:write", "a:read"))
+        silent = [send(Sent(path="/quiet", headers=headers)).status for headers in ((), *((bearer(one),) for one in issued))]
 
     assert (200, {"sub": "alice"}) == (good.status, good.json)
     assert (401, "invalid_token") == (bad.status, bad.code)
     assert {"sub": None} == anonymous.json
+    assert [401, 200, 403] == silent
 
 
 def test_the_test_client_acts_as_a_user(token):
