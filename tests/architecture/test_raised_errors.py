@@ -18,6 +18,7 @@ REASONED = {
     "extensions/tokens/resourcekit_tokens/keys/key_sets.py": "ValueError: an answer that is no key set; the caller notes it as the failure",
     "resourcekit/actions/bulk_at_once.py": "AssertionError: a line that cannot be reached",
     "resourcekit/actions/casting.py": "ValueError: a cast that fails; its caller turns it into a finding",
+    "resourcekit/actions/loaded.py": "KeyError: record.extra is a dict, and this name is not in it",
     "resourcekit/data_layers/__init__.py": "ImportError: a package of an extra is missing; tools ask for it by importing",
     "resourcekit/data_layers/callbacks.py": "ExceptionGroup: the errors of several functions of the user",
     "resourcekit/data_layers/redis/codec.py": "ValueError: a stored text that is broken; its caller names resource and key",
