@@ -49,6 +49,8 @@ class Transformer:
                 if not (isinstance(step, type) and issubclass(step, Transformer)):
                     what = f"{name} has {shown(step)}, which is no class of a transformer"
                     raise wrong_class(cls, name, what, "Give the class itself.")
+                if step is cls:
+                    raise wrong_class(cls, name, f"{name} names the transformer itself", "Name another transformer, or none.")
 
     # Any: a subclass names the options class of its own extension, and the state class of its framework.
     def transform(self, state: Any, options: Any) -> State:

@@ -25,6 +25,16 @@ MISTAKES = {
         res(ext(transformers=(T,)))
         """,
     ),
+    "transformer before itself": (
+        "RK015",
+        "before names the transformer itself",
+        """
+        class T(Transformer):
+            def transform(self, state, options): return state
+        T.before = (T,)
+        res(ext(transformers=(T,)))
+        """,
+    ),
     "transformer mutates state": (
         "RK016",
         "T.transform raised TypeError: 'mappingproxy' object does not support item assignment",
