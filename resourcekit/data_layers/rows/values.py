@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+import uuid
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
+from resourcekit.data_layers.plain_values import plain_date, plain_duration, plain_moment, plain_time, plain_uuid
 from resourcekit.data_layers.unstorable import is_whole
 from resourcekit.declarations.value_type import Kind, ValueType
 from resourcekit.errors import DeclarationError
@@ -80,7 +82,7 @@ def _datetime(value: Any) -> dt.datetime:
     if value.tzinfo is None or value.utcoffset() is None:
         raise Refused("must have a time zone")
     try:
-        return value.astimezone(dt.UTC)
+        return plain_moment(value)
     except OverflowError:
         raise Refused("must lie between the years 1 and 9999 in UTC") from None
 
@@ -88,15 +90,26 @@ def _datetime(value: Any) -> dt.datetime:
 def _time(value: Any) -> Any:
     if isinstance(value, dt.time) and value.tzinfo is not None:
         raise Refused("must not have a time zone")
-    return value
+    return plain_time(value) if isinstance(value, dt.time) else value
+
+
+def _date(value: Any) -> Any:
+    is_date = isinstance(value, dt.date) and not isinstance(value, dt.datetime)
+    return plain_date(value) if is_date else value
 
 
 def _duration(value: Any) -> Any:
     if isinstance(value, Far):
         raise Refused("must fit in 64 bits, in microseconds")
-    if isinstance(value, dt.timedelta) and not _LEAST <= value // _MICROSECOND <= _MOST:
+    if not isinstance(value, dt.timedelta):
+        return value
+    if not _LEAST <= value // _MICROSECOND <= _MOST:
         raise Refused("must fit in 64 bits, in microseconds")
-    return value
+    return plain_duration(value)
+
+
+def _uuid(value: Any) -> Any:
+    return plain_uuid(value) if isinstance(value, uuid.UUID) else value
 
 
 def _bytes(value: Any) -> bytes:
@@ -143,8 +156,10 @@ _CONVERTERS: dict[Kind, Convert] = {
     Kind.FLOAT: _float,
     Kind.DECIMAL: _decimal,
     Kind.DATETIME: _datetime,
+    Kind.DATE: _date,
     Kind.TIME: _time,
     Kind.DURATION: _duration,
+    Kind.UUID: _uuid,
     Kind.BYTES: _bytes,
     Kind.ANY: _nested,
 }

@@ -33,6 +33,7 @@ from resourcekit.data_layers.sql.unmanaged import UnmanagedStore
 from resourcekit.data_layers.unstorable import Unstorable
 from resourcekit.declarations.attribute import Attribute
 from resourcekit.declarations.identity import Identity, Index
+from resourcekit.declarations.value_type import Kind
 from resourcekit.errors import DeclarationError
 from resourcekit.resource_info import ResourceInfo
 
@@ -117,7 +118,8 @@ def _codecs(info: ResourceInfo, codecs: Codecs) -> dict[str, Codec]:
         try:
             found[field] = codecs.of(attribute)
         except ValueError as error:
-            hint = "Give a Decimal a scale: attribute(scale=2)."
+            is_decimal = attribute.type.basic.kind is Kind.DECIMAL
+            hint = "Give a Decimal a scale: attribute(scale=2)." if is_decimal else "Declare values that the database can store."
             raise DeclarationError(
                 "RK120", str(error), resource=info.name, path=("attributes", field), origin=attribute.origin, hint=hint
             ) from None

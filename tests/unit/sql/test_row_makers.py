@@ -29,6 +29,26 @@ class _Text(str):
     __slots__ = ()
 
 
+class _Moment(dt.datetime):
+    """A datetime of a class of its own, as pendulum has it."""
+
+
+class _Date(dt.date):
+    """A date of a class of its own, as freezegun has it."""
+
+
+class _Clock(dt.time):
+    """A time of day of a class of its own."""
+
+
+class _Span(dt.timedelta):
+    """A timedelta of a class of its own."""
+
+
+class _UUID(uuid.UUID):
+    """A UUID of a class of its own, as uuid6 has it."""
+
+
 class _Paint(enum.Enum):
     """An option that is stored by its value."""
 
@@ -43,10 +63,16 @@ VALUES: dict[str, list[Any]] = {
     "when": [
         dt.datetime(9, 1, 2, tzinfo=dt.UTC),
         dt.datetime(2026, 1, 2, 3, tzinfo=EAST),
+        dt.datetime(2026, 1, 2, 3, tzinfo=dt.UTC, fold=1),
+        _Moment(2026, 1, 2, 3, tzinfo=dt.UTC),
+        _Moment(2026, 1, 2, 3, tzinfo=EAST),
         "today",
         None,
     ],
-    "key": [uuid.UUID(int=7), uuid.UUID(int=2**128 - 1), "7", None],
+    "day": [dt.date(2026, 1, 2), _Date(2026, 1, 2), dt.datetime(2026, 1, 2, tzinfo=dt.UTC), None],
+    "clock": [dt.time(1, 2, 3, 4), dt.time(1, fold=1), _Clock(1, 2), dt.time(1, tzinfo=dt.UTC), None],
+    "span": [dt.timedelta(1, 2, 3), _Span(1, 2, 3), dt.timedelta.max, None],
+    "key": [_UUID(int=7), uuid.UUID(int=7), uuid.UUID(int=2**128 - 1), "7", None],
     "price": [Decimal("1.50"), Decimal("NaN"), 3, None],
     "paint": [_Paint.RED, "red", "blue", None],
     "state": ["open", "other", None],
@@ -68,8 +94,11 @@ def _sample(layer: Any) -> Any:
         ratio: Attr[float | None] = attribute(default=None)
         flag: Attr[bool | None] = attribute(default=None)
         when: Attr[dt.datetime | None] = attribute(default=None)
+        day: Attr[dt.date | None] = attribute(default=None)
+        clock: Attr[dt.time | None] = attribute(default=None)
+        span: Attr[dt.timedelta | None] = attribute(default=None)
         key: Attr[uuid.UUID | None] = attribute(default=None)
-        price: Attr[Decimal | None] = attribute(default=None)
+        price: Attr[Decimal | None] = attribute(default=None, scale=2)
         paint: Attr[_Paint | None] = attribute(default=None)
         state: Attr[Literal["open", "closed"] | None] = attribute(default=None)
         tags: Attr[Any] = attribute(default=None)
@@ -128,7 +157,7 @@ def test_an_inserted_row_is_as_it_is_read(sample: Any, name: str, value: Any) ->
 
 
 def _typed(row: dict[str, Any]) -> list[tuple[Any, ...]]:
-    return [(name, type(value), getattr(value, "tzinfo", None), value) for name, value in row.items()]
+    return [(name, type(value), getattr(value, "tzinfo", None), getattr(value, "fold", 0), value) for name, value in row.items()]
 
 
 def test_a_missing_value_that_is_needed_is_named(sample: Any) -> None:
@@ -155,7 +184,23 @@ def test_a_created_record_is_as_it_is_read(any_layer: Callable[[], Any], name: s
 
     assert made == read
     assert list(vars(made)) == list(vars(read))
-    assert {each: type(kept) for each, kept in vars(made).items()} == {each: type(kept) for each, kept in vars(read).items()}
+    assert _typed(vars(made)) == _typed(vars(read))
+
+
+def test_records_hold_values_of_pythons_own_classes(any_layer: Callable[[], Any]) -> None:
+    """A value of a subclass is kept as a plain one on every store, after a create, an update and a bulk create."""
+    sample = _sample(any_layer())
+    given = {"when": _Moment(2026, 1, 2, tzinfo=EAST), "key": _UUID(int=7)}
+    more = {"day": _Date(2026, 1, 2), "clock": _Clock(1), "span": _Span(1)}
+
+    made = [sample.make(id=1, **given, **more), *sample.make.bulk([{"id": 2, **given, **more}], return_records=True).records]
+    edited = sample.edit(sample.make(id=3), **given)
+
+    classes = [dt.datetime, uuid.UUID, dt.date, dt.time, dt.timedelta]
+    for record in (*made, get(sample, 1), get(sample, 2)):
+        assert classes == [type(getattr(record, name)) for name in (*given, *more)]
+    for record in (edited, get(sample, 3)):
+        assert classes[:2] == [type(getattr(record, name)) for name in given]
 
 
 def test_a_statement_sends_the_same_however_often_it_runs(sample: Any, monkeypatch: pytest.MonkeyPatch) -> None:

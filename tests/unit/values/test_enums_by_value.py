@@ -192,3 +192,35 @@ def test_a_decimal_is_no_primary_key_on_sqlite_without_a_scale(tmp_path: Any) ->
     rate.put(percent=Decimal("1.5"))
     rate.put(percent=Decimal("1.50"), since=dt.date(2026, 1, 3))
     assert [(Decimal("1.50"), dt.date(2026, 1, 3))] == [(each.percent, each.since) for each in query(rate).all()]
+
+
+def test_decimal_members_keep_their_digits(any_layer: Callable[[], Any]) -> None:
+    """Members with digits after the point are stored exactly, on MariaDB too, whose columns have a fixed number of them."""
+    domain = Domain("shares")
+
+    class Part(Resource, domain=domain, data_layer=any_layer()):
+        id: Attr[int] = attribute(primary_key=True)
+        share: Attr[Share] = attribute()
+        cut = create(accept=["id", "share"])
+
+    domain.create_storage()
+    for number, share in enumerate(Share):
+        assert Part.cut(id=number, share=share).share is share
+
+    assert list(Share) == [part.share for part in query(Part).sort("id").all()]
+    assert [0] == [part.id for part in query(Part).filter(Part.share == Share.HALF).all()]
+
+
+@pytest.mark.parametrize("value", ["\0", "\ud800", 2**63, Decimal("NaN"), float("inf")])
+def test_a_member_that_no_column_can_hold_is_named(tmp_path: Any, value: Any) -> None:
+    """An enum with a value that cannot be stored is refused where it is declared, by the name of the member."""
+    odd = enum.Enum("Odd", {"ONLY": value})
+
+    with pytest.raises(DeclarationError, match=r"the value of the option Odd\.ONLY must") as caught:
+
+        class Thing(Resource, domain=Domain("things"), data_layer=SQL(f"sqlite:///{tmp_path}/things.db")):
+            id: Attr[int] = attribute(primary_key=True)
+            kind: Attr[odd] = attribute()
+
+    assert "RK120" == caught.value.code
+    assert "scale" not in str(caught.value)

@@ -119,7 +119,7 @@ def _kept(value: str, stored: str, decode: str, codec: Codec) -> str:
     tests = {
         Family.TEXT: f"type(given := {value}) is str",
         Family.UUID: f"type(given := {value}) is UUID",
-        Family.MOMENT: f"type(given := {value}) is datetime and given.tzinfo is UTC",
+        Family.MOMENT: f"type(given := {value}) is datetime and given.tzinfo is UTC and not given.fold",
     }
     decoded = f"{decode}({stored})"
     return f"(given if {tests[codec.family]} else {decoded})" if codec.family in tests else decoded

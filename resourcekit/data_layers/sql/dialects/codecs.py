@@ -100,8 +100,10 @@ class Codecs:
         if value_type.held is not None:
             codec = self._kinds[value_type.held.kind]
             if kind is Kind.LITERAL:
-                return _optional(codec, {option: codec.encode(option) for option in value_type.options})
-            stored = {member: codec.encode(member.value) for member in value_type.options}
+                return _optional(codec, {option: _stored_option(codec, option, repr(option)) for option in value_type.options})
+            stored = {member: _stored_option(codec, member.value, str(member)) for member in value_type.options}
+            if value_type.held.kind is Kind.DECIMAL and self.needs_scale is True:
+                codec = attrs.evolve(codec, scale=max(_digits_after_point(member.value) for member in value_type.options))
             encode = _encoder(value_type.python, stored)
             return attrs.evolve(_optional(codec, stored), encode=encode, members=value_type.python, ordered=False)
         if kind is Kind.ENUM:
@@ -138,6 +140,19 @@ class Codecs:
             if isinstance(value, python):
                 return self._kinds[kind].encode(value)
         raise Unstorable("is of a type that this store cannot compare")
+
+
+def _stored_option(codec: Codec, value: Any, shown: str) -> Any:
+    """Return the stored form of an option. Raise ValueError for one that cannot be stored."""
+    try:
+        return codec.encode(value)
+    except Unstorable as refused:
+        raise ValueError(f"the value of the option {shown} {refused}") from None
+
+
+def _digits_after_point(value: Any) -> int:
+    exponent = encode_decimal(value).as_tuple().exponent
+    return -exponent if isinstance(exponent, int) else 0
 
 
 def _with_scale(encode: Callable[[Any], Any], scale: int) -> Callable[[Any], Any]:

@@ -20,6 +20,7 @@ from typing import Any
 
 import attrs
 
+from resourcekit.data_layers.plain_values import plain_date, plain_duration, plain_moment, plain_time, plain_uuid
 from resourcekit.data_layers.unstorable import NoneGiven, Unstorable, is_whole
 from resourcekit.expressions.decimals import plain
 
@@ -218,40 +219,39 @@ def _decode_duration(stored: Any) -> dt.timedelta:
 
 
 def require_moment(value: Any) -> dt.datetime:
-    """Return a datetime in UTC. Raise Unstorable for one without a zone, or outside of the years 1 to 9999 in UTC."""
+    """Return a plain datetime in UTC. Raise Unstorable for one without a zone, or outside of the years 1 to 9999 in UTC."""
     if value is None:
         raise NoneGiven
     if not isinstance(value, dt.datetime) or value.tzinfo is None:
         raise Unstorable("must be a datetime with a time zone")
     try:
-        return value.astimezone(dt.UTC)
+        return plain_moment(value)
     except OverflowError:
         raise Unstorable("must lie between the years 1 and 9999 in UTC") from None
 
 
 def require_duration(value: Any) -> dt.timedelta:
-    """Return a timedelta that fits into 64 bits of microseconds."""
+    """Return a plain timedelta that fits into 64 bits of microseconds."""
     _encode_duration(value)
-    found: dt.timedelta = value
-    return found
+    return plain_duration(value)
 
 
 def require_date(value: Any) -> dt.date:
-    """Return a date that is no datetime."""
+    """Return a plain date; a datetime is refused."""
     if value is None:
         raise NoneGiven
     if not isinstance(value, dt.date) or isinstance(value, dt.datetime):
         raise Unstorable("must be a date")
-    return value
+    return plain_date(value)
 
 
 def require_time(value: Any) -> dt.time:
-    """Return a time of day without a zone."""
+    """Return a plain time of day without a zone."""
     if value is None:
         raise NoneGiven
     if not isinstance(value, dt.time) or value.tzinfo is not None:
         raise Unstorable("must be a time of day without a time zone")
-    return value
+    return plain_time(value)
 
 
 def encode_date(value: Any) -> str:
@@ -272,12 +272,14 @@ def decode_bool(stored: Any) -> bool:
 
 
 def require_uuid(value: Any) -> uuid.UUID:
-    """Return a UUID."""
+    """Return a plain UUID."""
+    if type(value) is uuid.UUID:
+        return value
     if value is None:
         raise NoneGiven
     if not isinstance(value, uuid.UUID):
         raise Unstorable("must be a UUID")
-    return value
+    return plain_uuid(value)
 
 
 def _encode_bytes(value: Any) -> bytes:
