@@ -112,9 +112,14 @@ _KEY = re.compile(r"for key '(?:[^']*\.)?([^'.]*)'$")
 _CONSTRAINT = re.compile(r"CONSTRAINT `((?:[^`]|``)*)` FOREIGN KEY")
 _CHECK = re.compile(r"CONSTRAINT `((?:[^`]|``)*)` failed for ")
 _OF_COLUMN = re.compile(r" (?:for|in) column '([^']*)' at row \d+$")
-_FUNCTION = re.compile(r"FUNCTION (\S+) does not exist")
-_NAMES = frozenset({1054, 1305, 1582, 1630})
-"""Errors about a column or a function that the server does not know, or that takes other arguments."""
+_NAMED = re.compile(r"(?:'|FUNCTION )(?:\w+\.)*(\w+)(?:'| does not exist)")
+_UNKNOWN = {
+    1054: "Unknown column '{}'",
+    1305: "FUNCTION {} does not exist",
+    1582: "Incorrect parameter count in the call to native function '{}'",
+    1630: "FUNCTION {} does not exist",
+}
+"""Errors about a column or a function that the server does not know, or that takes other arguments. Only its name is shown."""
 
 _COLUMN = re.compile(r"'([^']*)'")
 
@@ -175,9 +180,8 @@ def explain(error: Exception, table: sa.Table | None) -> ErrorInfo:
         return ErrorInfo(kind, constraint=found[1].replace("``", "`") if found else "")
     if number == 1064:  # the text quotes the statement, with its values
         return ErrorInfo(kind, said="You have an error in your SQL syntax")
-    if number in _NAMES:
-        found = _COLUMN.search(text) or _FUNCTION.search(text)
-        return ErrorInfo(kind, said=text, about=found[1].rpartition(".")[2] if found else "")
+    if number in _UNKNOWN and (found := _NAMED.search(text)):
+        return ErrorInfo(kind, hint=_HINTS.get(number, ""), said=_UNKNOWN[number].format(found[1]), about=found[1])
     return ErrorInfo(kind, hint=_HINTS.get(number, ""))
 
 

@@ -27,10 +27,11 @@ _HINTS = {
 }
 _LOOK = "Look at the database file and its disk."
 _MISWRITTEN = re.compile(
-    r"^(?:near |incomplete input|unrecognized token|row value misused|(?:no such function: |wrong number of arguments to function |"
-    r"misuse of \w+(?: function)?:? |ambiguous column name: )(?P<name>\w+))"
+    r'^(?:near "\w*\W?": syntax error|incomplete input|unrecognized token|row value misused|(?:no such function: |'
+    r"wrong number of arguments to function |misuse of \w+(?: function)?:? |ambiguous column name: )(?P<name>\w+))"
 )
-"""Texts about the SQL of a statement. They quote it, and never a value, which is a parameter."""
+_NO_COLUMN = re.compile(r"no such column: (?:\w+\.)*(?P<name>\w+)")
+"""Texts about the SQL of a statement. What they match is shown: words of that SQL, and never a value, which is a parameter."""
 
 
 def explain(error: Exception, table: sa.Table | None) -> ErrorInfo:
@@ -53,13 +54,14 @@ def explain(error: Exception, table: sa.Table | None) -> ErrorInfo:
     if "no such table" in text or "has no column" in text:
         return ErrorInfo(ErrorKind.NO_STORAGE)
     if "no such column" in text:
-        return ErrorInfo(ErrorKind.NO_STORAGE, said=text, about=text.rpartition(": ")[2])
+        named = _NO_COLUMN.match(text)
+        return ErrorInfo(ErrorKind.NO_STORAGE, said=named[0] if named else "", about=named["name"] if named else "")
     if "ON CONFLICT clause does not match" in text:
         return ErrorInfo(ErrorKind.NO_STORAGE)
     if "user-defined function raised" in text:  # those of resourcekit compute with stored values; parameters were checked before
         return ErrorInfo(ErrorKind.UNREADABLE)
     if code == sqlite3.SQLITE_ERROR and (said := _MISWRITTEN.search(text)):
-        return ErrorInfo(ErrorKind.DOWN, hint=_LOOK, said=text, about=said["name"] or "")
+        return ErrorInfo(ErrorKind.DOWN, hint=_LOOK, said=said[0], about=said["name"] or "")
     return ErrorInfo(ErrorKind.DOWN, hint=_HINTS.get(code & 0xFF, _LOOK))
 
 
