@@ -11,11 +11,12 @@ from typing import Any
 
 from resourcekit.actions.calculations import check_arguments, computed_of, expression_of
 from resourcekit.actions.loaded import Loaded, check_extra, keep_loaded, keep_unreadable, loaded_of
-from resourcekit.actions.relating import Shown, is_plain, resolved_expression
+from resourcekit.actions.relating import Shown, figure_problem, is_plain, resolved_expression
 from resourcekit.actions.runtime import Runtime, runtime_of
 from resourcekit.actions.selects import plan_of
 from resourcekit.data_layers.base import Capability, Row, Select
 from resourcekit.data_layers.unstorable import PartialRow
+from resourcekit.declarations.value_type import Kind
 from resourcekit.errors import FieldFinding, InvalidArgument, UnreadableValue, did_you_mean
 from resourcekit.expressions.aggregates import aggregated, rank
 from resourcekit.expressions.evaluation import Evaluator, compile_expression
@@ -73,6 +74,7 @@ class Computing:
             many = self._many(each.node)
             if many is None:
                 raise
+            _require_figure(self.runtime, many)
             self.fields += many.relation.owner.__runtime__.joins[many.relation.name].own
             self._of_related.append((each, many))
             return
@@ -207,6 +209,22 @@ def _part(destination: Runtime, many: ManyOf) -> Any:
         return None
     checked = destination.conditions
     return compile_expression(checked.condition(many.part) if many.kind == "every" else checked.value(many.part).node)
+
+
+def _require_figure(runtime: Runtime, many: ManyOf) -> None:
+    """Raise InvalidArgument for an aggregate that loaded records do not have either, before any is loaded."""
+    destination = runtime_of(runtime.joins[many.relation.name].destination)
+    if many.where is not None:
+        destination.conditions.condition(many.where)
+    destination.conditions.order(many.sort)
+    if many.part is None or many.kind == "every":
+        _part(destination, many)
+        return
+    read = destination.conditions.value(many.part)
+    # Values of a type of the application have sums and an order of their own, which only Python knows.
+    is_own = read.type is not None and read.type.kind is Kind.OWN
+    if not is_own and (problem := figure_problem(destination, many.kind, read.node, read.family)):
+        raise InvalidArgument(FieldFinding(many.relation.name, problem), resource=runtime.info.name)
 
 
 def _check_name(runtime: Runtime, each: Computed) -> None:

@@ -29,7 +29,7 @@ from resourcekit.expressions.related import Kind as RelatedKind
 from resourcekit.expressions.related import ManyOf, OneOf, Parent, Related, SameKey, Target
 from resourcekit.expressions.rewriting import children, rebuild, refers
 
-__all__ = ["NotInOneStore", "Relating", "Shown", "is_plain", "related_of", "resolved", "resolved_expression"]
+__all__ = ["NotInOneStore", "Relating", "Shown", "figure_problem", "is_plain", "related_of", "resolved", "resolved_expression"]
 
 Levels = tuple[Runtime, ...]
 """The resources of the row and of those around it; the row itself is the last one."""
@@ -222,12 +222,8 @@ class Relating:
             return await self._condition(inner, node.part), ValueType(Kind.BOOLEAN, bool), Kind.BOOLEAN
         read = inner[-1].conditions.value(await self.expression(inner, node.part))
         kind = _type_of(inner[-1], read.node)
-        shape = read.family if kind is None else kind.kind
-        shown = "values of another type" if kind is None else str(kind)
-        if node.kind in ("sum", "avg") and not (shape in _SUMMED or (kind is not None and kind.python is int)):
-            raise self._refused(levels, join, f"{node.kind} takes numbers and durations, not {shown}")
-        if node.kind in ("min", "max") and shape in _UNORDERED:
-            raise self._refused(levels, join, f"{node.kind} takes values with an order, not {shown}")
+        if problem := figure_problem(inner[-1], node.kind, read.node, read.family):
+            raise self._refused(levels, join, problem)
         if node.kind == "collect":
             return read.node, None, Kind.ANY
         if node.kind == "avg" and read.family in (Kind.FLOAT, Kind.BOOLEAN):
@@ -327,6 +323,18 @@ def related_of(
     return Related(
         _target(destination), kind, on, read.node, name=name, type=_optional(_type_of(destination, read.node)), family=read.family
     )
+
+
+def figure_problem(runtime: Runtime, figure: str, part: Expression, family: object) -> str:
+    """Return why an aggregate of the values of a checked expression cannot be computed; an empty text if it can be."""
+    kind = _type_of(runtime, part)
+    shape = family if kind is None else kind.kind
+    shown = "values of another type" if kind is None else str(kind)
+    if figure in ("sum", "avg") and not (shape in _SUMMED or (kind is not None and kind.python is int)):
+        return f"{figure} takes numbers and durations, not {shown}"
+    if figure in ("min", "max") and shape in _UNORDERED:
+        return f"{figure} takes values with an order, not {shown}"
+    return ""
 
 
 def _called(runtime: Runtime, join: Join) -> str:

@@ -72,11 +72,13 @@ def aggregated(kind: str, given: Iterable[Any], *, distinct: bool = False) -> An
             return tuple(_unique(values) if distinct else values)
         case _:
             pass
-    kept = [value for value in values if value is not None]
+    kept: list[Any] = [value for value in values if value is not None]
     if not kept:
         return None
     if kind in ("min", "max"):
         return (min if kind == "min" else max)(kept, key=rank)
+    if isinstance(kept[0], bool):  # the sum of a single one is a number too
+        kept = list(map(int, kept))
     total = functools.reduce(decimals.add if isinstance(kept[0], Decimal) else operator.add, kept)
     return total if kind == "sum" else total / len(kept)
 

@@ -189,11 +189,11 @@ class RowPlan(Plan):
         super().__init__(operation)
         self.table = table
         self.matches = None if condition is None else compile_value(condition)
-        self._compared = tuple(sorted(parameters(condition)))
         computed: Mapping[str, Expression] = getattr(operation, "computed", {})
         self.computed = {name: compile_value(each) for name, each in computed.items()}
         assigned: Mapping[str, Expression] = getattr(operation, "assignments", {})
-        keys = (key.by for key in getattr(operation, "order", ()))
+        keys = [key.by for key in getattr(operation, "order", ())]
+        self._compared = tuple(sorted(parameters(condition, *computed.values(), *keys)))
         self.is_related = any(map(is_related, (condition, *computed.values(), *assigned.values(), *keys)))
         self._json, self._fields, self._resource = beside_json(condition, info), compared_with(condition, info), info.name
         self._access = _AccessPaths(info, table).access(condition)

@@ -391,3 +391,49 @@ def test_authx_renews_no_revoked_cookie(keyless):
     assert claims["rk_gen"]
     assert [None] * 3 == seen
     assert [(401, None)] * 2 == after
+
+
+def test_authx_leaves_the_cookie_of_a_sign_in(keyless):
+    """Its middleware for implicit refreshes leaves a cookie that the response sets or clears; the renewed token keeps scopes and audience."""
+    from authx import AuthX, AuthXConfig, RequestToken
+    from fastapi import FastAPI, Response
+
+    from resourcekit_web.bridges.authx import connect
+
+    config = AuthXConfig(
+        JWT_SECRET_KEY=SECRET,
+        JWT_TOKEN_LOCATION=["cookies"],
+        JWT_COOKIE_CSRF_PROTECT=False,
+        JWT_DECODE_AUDIENCE="shop",
+        JWT_IMPLICIT_REFRESH_DELTATIME=timedelta(hours=1),
+    )
+    auth = AuthX(config)
+    bridge = connect(auth, keyless)
+    app = FastAPI()
+    app.middleware("http")(auth.implicit_refresh_middleware)
+
+    def issued(subject):
+        return auth.create_access_token(subject, data=bridge.issued(subject), audience="shop", scopes=["read"])
+
+    @app.get("/sign-in")
+    async def sign_in(response: Response):
+        auth.set_access_cookies(await asyncio.to_thread(issued, "bob"), response=response)
+
+    @app.get("/sign-out")
+    async def sign_out(response: Response):
+        auth.unset_access_cookies(response)
+
+    @app.get("/plain")
+    async def plain():
+        return {}
+
+    def renewed(path):
+        name = config.JWT_ACCESS_COOKIE_NAME
+        found = Asgi(app).get(path, headers={"Cookie": f"{name}={issued('alice')}"}).cookies.get(name)
+        return auth.verify_token(RequestToken(token=found, type="access", location="cookies"), verify_csrf=False) if found else None
+
+    payload = renewed("/plain")
+
+    assert ("alice", ["read"], "shop") == (payload.sub, payload.scopes, payload.aud)
+    assert "bob" == renewed("/sign-in").sub
+    assert renewed("/sign-out") is None

@@ -58,21 +58,29 @@ def connect(auth: AuthX[Any], resource: Any) -> Bridge:
 def _refreshing(auth: AuthX[Any]) -> _Middleware:
     """Return the middleware that renews an access cookie shortly before it expires, as AuthX's own does.
 
-    It renews no revoked cookie, and the new token keeps the claims of the old one: its session and its generation too.
+    It renews no revoked cookie, and none that the response sets or clears itself. The new token keeps the claims of the old one: its
+    session, its generation, its scopes and its audience too.
     """
 
     async def renew(request: Request, call_next: _Next) -> Response:
         response = await call_next(request)
+        if _sets_cookie(response, auth.config.JWT_ACCESS_COOKIE_NAME):  # a sign-in or a sign-out, whose cookie has to stay
+            return response
         # The two methods with an underscore are what the middleware of AuthX calls.
         if not auth.config.has_location("cookies") or not auth._implicit_refresh_enabled_for_request(request):  # noqa: SLF001
             return response
         with suppress(AuthXException):
             token = await auth._get_token_from_request(request=request, locations=["cookies"], refresh=False, optional=False)  # noqa: SLF001
             payload: TokenPayload = auth.verify_token(token, verify_fresh=False, verify_csrf=False)
-            is_due = payload.time_until_expiry < auth.config.JWT_IMPLICIT_REFRESH_DELTATIME
+            is_due = payload.exp is not None and payload.time_until_expiry < auth.config.JWT_IMPLICIT_REFRESH_DELTATIME
             if is_due and not await auth.is_token_in_blocklist(token.token):
-                new = auth.create_access_token(uid=payload.sub, fresh=False, data=payload.model_extra)
+                kept: Any = {"data": payload.model_extra, "audience": payload.aud, "scopes": payload.scopes}
+                new = auth.create_access_token(uid=payload.sub, fresh=False, **kept)
                 auth.set_access_cookies(new, response=response)
         return response
 
     return renew
+
+
+def _sets_cookie(response: Response, name: str) -> bool:
+    return any(value.startswith(f"{name}=") for value in response.headers.getlist("set-cookie"))
