@@ -430,7 +430,9 @@ def test_authx_leaves_the_cookie_of_a_sign_in(keyless):
     def renewed(path):
         name = config.JWT_ACCESS_COOKIE_NAME
         found = Asgi(app).get(path, headers={"Cookie": f"{name}={issued('alice')}"}).cookies.get(name)
-        return auth.verify_token(RequestToken(token=found, type="access", location="cookies"), verify_csrf=False) if found else None
+        return (
+            auth.verify_token(RequestToken(token=found, type="access", location="cookies"), verify_csrf=False) if found else None
+        )
 
     payload = renewed("/plain")
 
