@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, ClassVar, NoReturn, TypeVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from resourcekit.errors import Unchangeable, UnknownName, did_you_mean
 
@@ -42,7 +42,12 @@ class KnownNames:
 def unchangeable(what: str, way: str) -> Callable[[C], C]:
     """Decorate a frozen class of attrs: an assignment raises Unchangeable, an AttributeError, with what to do in its place."""
 
-    def refuse(self: object, name: str, *_value: object) -> NoReturn:
+    def refuse(self: object, name: str, *value: object) -> None:
+        # A subclass that is made with attrs.define assigns its fields once, in __init__: attrs takes only its own refusal for frozen.
+        fields = getattr(type(self), "__attrs_attrs__", ())
+        if value and any(field.name == name for field in fields) and not _is_set(self, name):
+            object.__setattr__(self, name, *value)
+            return
         raise Unchangeable(f"{what} does not change, so {name!r} cannot be set; {way}", name=name, obj=self)
 
     def wrap(owner: C) -> C:
@@ -50,6 +55,14 @@ def unchangeable(what: str, way: str) -> Callable[[C], C]:
         return owner
 
     return wrap
+
+
+def _is_set(obj: object, name: str) -> bool:
+    try:
+        object.__getattribute__(obj, name)
+    except AttributeError:
+        return False
+    return True
 
 
 def shown(value: object) -> str:

@@ -15,6 +15,8 @@ import pytest
 from resourcekit import (
     Attr,
     Domain,
+    Many,
+    Query,
     Resource,
     as_dict,
     attribute,
@@ -77,6 +79,36 @@ def test_an_error_in_a_transformer_names_its_line_and_not_one_of_the_framework()
     line = Assigning.transform.__code__.co_firstlineno + 1
     assert "raised Unchangeable: the state of a transformer does not change, so 'options' cannot be set" in str(caught.value)
     assert f"/test_wrong_calls.py:{line} " in str(caught.value)
+
+
+@pytest.mark.parametrize("define", [attrs.define, attrs.frozen])
+def test_a_subclass_of_an_unchangeable_class_can_be_made(define: Any) -> None:
+    """An extension's own query or changeset may be declared with attrs.define; it does not change either."""
+
+    @define(eq=False)
+    class Paged(Query[Any]):
+        size: int = 20
+
+    paged = Paged(size=5).limit(3)
+
+    assert (5, 3) == (paged.size, paged.row_limit)
+    for name in ("size", "row_limit"):
+        with pytest.raises(AttributeError):
+            setattr(paged, name, 1)
+    with pytest.raises(AttributeError):
+        del paged.size
+
+
+def test_a_relationship_to_a_lambda_is_named_by_its_annotation() -> None:
+    """The error of a misspelt name shows what to write, with the class and not with ``<lambda>``."""
+
+    class Leaf(Resource, domain=Domain("trees"), data_layer=Memory()):
+        id: Attr[int] = attribute(primary_key=True)
+        tree_id: Attr[int] = attribute()
+        others: Many[Leaf] = has_many("tree_id", to=lambda: Leaf)
+
+    with pytest.raises(UnknownName, match=r"Write Leaf\.others\.exists\(Leaf\.size == \.\.\.\) for a value of Leaf\."):
+        _ = Leaf.others.size  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("path", [lambda found: found.nothing, lambda found: found.sub])
