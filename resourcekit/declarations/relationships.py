@@ -146,7 +146,11 @@ _METHODS = ("avg", "collect", "count", "every", "exists", "filter", "first", "li
 
 def _destination(entity: Relationship) -> str:
     given = entity.to if isinstance(entity.to, (str, type)) else entity.target  # a lambda has no name to show
-    return given.rpartition(":")[2].strip("'\"") if isinstance(given, str) else str(getattr(given, "__name__", "the related resource"))
+    return (
+        given.rpartition(":")[2].strip("'\"")
+        if isinstance(given, str)
+        else str(getattr(given, "__name__", "the related resource"))
+    )
 
 
 @checked_methods(without=("asking", "behind", "named"))
