@@ -24,6 +24,16 @@ def test_an_example_does_what_its_page_offers(framework, tmp_path):
         assert [401, 401] == [laptop.sign_in("guess"), laptop.send("GET", "/auth/sessions")[0]]
         assert [204, 204] == [laptop.sign_in(), phone.sign_in()]
 
+        torn = [
+            {},
+            [],
+            {"name": "alice"},
+            {"name": "", "password": ""},
+            {"name": "\ud800", "password": "\ud800"},
+            {"name": "a\0" * 999, "password": "x"},
+        ]
+        assert {400, 401, 422} >= {laptop.send("POST", "/login", each)[0] for each in torn}
+
         status, listed = laptop.send("GET", "/auth/sessions")
         assert (200, [False, True]) == (status, sorted(one["current"] for one in listed["sessions"]))
         assert [204, 204] == [laptop.send("POST", "/auth/refresh")[0] for _ in range(2)]

@@ -20,8 +20,8 @@ ALL = (
     ("flask", "gunicorn"),
     ("django", "gunicorn"),
 )
-SERVERS_OWN = {"too long": {400, 401, 431}}
-"""Rows above the limit that some servers have for a header: 20,000 bytes."""
+SERVERS_OWN = {"too long": {400, 401, 431}, "byte FF in the query": {400}}
+"""Rows that some servers refuse themselves: above their limit of a header (20,000 bytes), or with bytes that no request line has."""
 
 
 @pytest.fixture(
@@ -68,6 +68,9 @@ def hostile(tokens):
         "cookie of 1 MiB": (lines_of(me, b"cookie: __Host-rk-access=" + b"a" * 1_048_576, close), refused),
         "100,000 cookies": (lines_of(me, b"cookie: " + b"a=b; " * 100_000, close), refused),
         "path of 1 MiB": (lines_of(Sent(path="/" + "a" * 1_048_576), close), refused),
+        "byte FF in the query": (lines_of(Sent(query=b"\xff=1&a=\xff"), bearer, close), refused | {200}),
+        "byte FF in the query of a route": (lines_of(Sent(method="POST", path="/auth/refresh", query=b"\xff"), b"content-length: 0", close), refused),
+        "encoded byte FF in the query": (lines_of(Sent(query=b"%FF=%FF"), bearer, close), {200}),
         "NUL in the token": (lines_of(me, bearer[:-9] + b"\0" + bearer[-9:], close), refused),
         "space before the colon": (lines_of(me, b"authorization : Bearer " + good, close), refused),
         "folded header": (lines_of(me, b"authorization: Bearer\r\n " + good, close), refused | {200}),

@@ -67,6 +67,7 @@ TABLE: dict[str, Row] = {
     "cookie with another name": (lambda t: Sent(headers=(cookie(b"access=" + t.good),)), 401, "Bearer", "missing_token"),
     "empty cookie": (lambda t: Sent(headers=(cookie(ACCESS),)), 401, "Bearer", "missing_token"),
     "query string": (lambda t: Sent(query=b"access_token=" + t.good), 401, "Bearer", "missing_token"),
+    "byte FF in the query": (lambda t: Sent(query=b"\xff=\xff", headers=(bearer(t.good),)), 200, None, None),
     "form field": (
         lambda t: Sent(method="POST", body=b"access_token=x", headers=(("content-type", b"application/x-www-form-urlencoded"),)),
         401,
@@ -175,5 +176,13 @@ TABLE: dict[str, Row] = {
     "logout without": (lambda t: Sent(method="POST", path="/auth/logout"), 204, None, None),
     "login from elsewhere": (lambda t: Sent(method="POST", path="/login", headers=(FOREIGN,)), 403, None, "cross_origin"),
     "ticket without": (lambda t: Sent(method="POST", path="/auth/ticket"), 401, "Bearer", "missing_token"),
+    "OPTIONS of a route": (lambda t: Sent(method="OPTIONS", path="/auth/refresh"), 405, None, None),
+    "OPTIONS of a probe": (lambda t: Sent(method="OPTIONS", path="/livez"), 405, None, None),
+    "joined headers without a token": (
+        lambda t: Sent(headers=(bearer(b"=x", b"Bearer"), bearer(b'="x"', b"Bearer"))),
+        400,
+        MALFORMED,
+        "invalid_request",
+    ),
     "wrong method": (lambda t: Sent(method="GET", path="/auth/refresh"), 405, None, None),
 }

@@ -257,6 +257,14 @@ def _django_rest() -> list[Any]:
     def me(request: Any) -> Any:
         return {"sub": request.auth.subject}
 
+    @api.get("/scoped", auth=SessionToken(scopes="a:write"))
+    def scoped(request: Any) -> Any:
+        return {"sub": request.auth.subject}
+
+    @api.get("/fresh", auth=SessionToken(scopes=["a:write"], fresh=FRESH))
+    def fresh(request: Any) -> Any:
+        return {"sub": request.auth.subject}
+
     return [path("drf/me", Me.as_view()), path("ninja/", api.urls)]
 
 

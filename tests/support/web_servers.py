@@ -98,7 +98,11 @@ class Browser:
         """Return status and body. body: JSON."""
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=20)
         kept = "; ".join(f"{name}={value}" for name, (value, below) in self.cookies.items() if path.startswith(below))
-        given = {**headers, **({"Cookie": kept} if kept else {}), **({"Content-Type": "application/json"} if body else {})}
+        given = {
+            **headers,
+            **({"Cookie": kept} if kept else {}),
+            **({} if body is None else {"Content-Type": "application/json"}),
+        }
         connection.request(method, path, None if body is None else json.dumps(body), given)
         answer = connection.getresponse()
         text = answer.read()

@@ -19,6 +19,7 @@ from django.core.wsgi import get_wsgi_application
 from django.http import HttpRequest, HttpResponse
 from django.urls import include, path
 from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_POST
 
 from resourcekit import Attr, Domain, attribute, env
 from resourcekit.data_layers import SQL
@@ -52,7 +53,7 @@ settings.configure(
 
 def hashed(password: str) -> bytes:
     """Return the hash of a password. A real app has a salt for each user."""
-    return hashlib.scrypt(password.encode(), salt=b"of the example", n=2**14, r=8, p=1)
+    return hashlib.scrypt(password.encode(errors="surrogatepass"), salt=b"of the example", n=2**14, r=8, p=1)
 
 
 USERS = {"alice": hashed("wonderland")}
@@ -64,17 +65,22 @@ def page(request: HttpRequest) -> HttpResponse:
 
 
 @csrf_exempt
+@require_POST
 def login(request: HttpRequest) -> HttpResponse:
     """Sign in. The generation is read first, so that a sign-in does not survive a password change that overtakes it."""
     from resourcekit_web.django import remember
 
-    form = json.loads(request.body)
-    generation = Token.generation(form["name"])
-    if not hmac.compare_digest(USERS.get(form["name"], b""), hashed(form["password"])):
+    try:
+        form = json.loads(request.body)
+        name, password = str(form["name"]), str(form["password"])
+    except (ValueError, TypeError, KeyError):  # no JSON, no object, no such field
+        return HttpResponse(status=400)
+    generation = Token.generation(name)
+    if not hmac.compare_digest(USERS.get(name, b""), hashed(password)):
         return HttpResponse(status=401)
     device = {"device": request.headers.get("user-agent", "")[:80]}
     response = HttpResponse(status=204)
-    remember(request, response, Token.issue_pair(form["name"], generation=generation, session_values=device))
+    remember(request, response, Token.issue_pair(name, generation=generation, session_values=device))
     return response
 
 

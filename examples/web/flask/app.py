@@ -33,7 +33,7 @@ class Token(
 
 def hashed(password: str) -> bytes:
     """Return the hash of a password. A real app has a salt for each user."""
-    return hashlib.scrypt(password.encode(), salt=b"of the example", n=2**14, r=8, p=1)
+    return hashlib.scrypt(password.encode(errors="surrogatepass"), salt=b"of the example", n=2**14, r=8, p=1)
 
 
 USERS = {"alice": hashed("wonderland")}
@@ -51,12 +51,15 @@ def page() -> Response:
 @app.post("/login")
 def login() -> Response:
     """Sign in. The generation is read first, so that a sign-in does not survive a password change that overtakes it."""
-    form = request.get_json()
-    generation = Token.generation(form["name"])
-    if not hmac.compare_digest(USERS.get(form["name"], b""), hashed(form["password"])):
+    match request.get_json():
+        case {"name": str(name), "password": str(password)}:
+            generation = Token.generation(name)
+        case _:
+            abort(400)
+    if not hmac.compare_digest(USERS.get(name, b""), hashed(password)):
         abort(401)
     device = {"device": request.headers.get("user-agent", "")[:80]}
-    pair = Token.issue_pair(form["name"], generation=generation, session_values=device)
+    pair = Token.issue_pair(name, generation=generation, session_values=device)
     return auth.remember(Response(status=204), pair)
 
 

@@ -35,7 +35,7 @@ class Token(
 
 def hashed(password: str) -> bytes:
     """Return the hash of a password. A real app has a salt for each user."""
-    return hashlib.scrypt(password.encode(), salt=b"of the example", n=2**14, r=8, p=1)
+    return hashlib.scrypt(password.encode(errors="surrogatepass"), salt=b"of the example", n=2**14, r=8, p=1)
 
 
 USERS = {"alice": hashed("wonderland")}

@@ -65,8 +65,12 @@ async def generation(resource: Any, subject: str) -> str:
 
     Read it before you check a password, and give it to ``issue`` or ``issue_pair``: a sign-in that began before the password was
     changed then does not survive the change.
-    Raises InvalidArgument if the subject is not valid, and a DataLayerError if the store fails.
+    A text that cannot be a subject (empty, over 1,024 characters, with a NUL or a lone surrogate) has the generation of a subject that
+    was never logged out: people type it into forms. ``issue_pair`` refuses it.
+    Raises InvalidArgument if the subject is no text, and a DataLayerError if the store fails.
     """
+    if _is_text_of_no_subject(subject):
+        return INITIAL_GENERATION
     return await _current(tokens_of(resource), subject, "generation")
 
 
@@ -86,6 +90,11 @@ async def generation_for(tokens: Tokens, subject: object, given: object, action:
     if subject is None:
         return None
     return given if isinstance(given, str) else await _current(tokens, subject, action)
+
+
+def _is_text_of_no_subject(given: object) -> bool:
+    """Return whether a text cannot be a subject. A value of another type is a mistake of the caller, and has its own error."""
+    return isinstance(given, str) and refused_subject(given) is not None
 
 
 async def _current(tokens: Tokens, subject: object, action: str) -> str:

@@ -22,7 +22,7 @@ from litestar import HttpMethod, Litestar, Request, Response, WebSocket
 from litestar.config.app import AppConfig
 from litestar.connection import ASGIConnection
 from litestar.di import NamedDependency, Provide
-from litestar.exceptions import WebSocketException
+from litestar.exceptions import MethodNotAllowedException, WebSocketException
 from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.plugins import InitPlugin
@@ -177,7 +177,7 @@ class TokenPlugin(Web, InitPlugin):
         installed: Installed = app_config.state.setdefault(_KEPT, Installed())
         is_first = installed.is_empty
         routes = installed.add(self.settings, lambda routes: _refuse_taken(app_config, routes))
-        app_config.route_handlers.extend(handler for route in routes for handler in self._handlers(route))
+        app_config.route_handlers[:0] = [handler for route in routes for handler in self._handlers(route)]
         for parameter in self._parameters(is_first=is_first):
             app_config.dependencies[parameter] = Provide(self._provider(parameter))
         app_config.exception_handlers.update(dict.fromkeys((Refused, InvalidToken, DataLayerError), _answered))
@@ -212,12 +212,23 @@ class TokenPlugin(Web, InitPlugin):
         handle.__name__, handle.__doc__ = route.name, getattr(route.run, "__doc__", None)
         path, suffix = route.path.replace("}", ":str}"), "" if self.settings.name == "rk" else f"-{self.settings.name}"
         method, name = HttpMethod(route.method), f"resourcekit{suffix}-{route.name}"
+        options = HTTPRouteHandler(path, http_method=HttpMethod.OPTIONS, name=f"{name}-options", include_in_schema=False)
+        yield options(_without_options(route.method))  # the first, or Litestar adds its own
         yield HTTPRouteHandler(path, http_method=method, name=name, status_code=200)(handle)
         if route.method == "GET":  # Litestar adds no HEAD; in the document it would be a second operation
             head = HTTPRouteHandler(
                 path, http_method=HttpMethod.HEAD, name=f"{name}-head", status_code=200, include_in_schema=False
             )
             yield head(handle)
+
+
+def _without_options(method: str) -> Callable[[], Awaitable[None]]:
+    """Return a handler that refuses OPTIONS, as other frameworks do: a handler that Litestar adds itself would answer 204."""
+
+    async def options() -> None:
+        raise MethodNotAllowedException(headers={"Allow": "GET, HEAD" if method == "GET" else method})
+
+    return options
 
 
 def _listed(components: Components | list[Components]) -> list[Components]:

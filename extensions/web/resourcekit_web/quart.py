@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -44,6 +45,7 @@ __all__ = ["SignedIn", "TokenAuth"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 Event = TypeVar("Event")
+_NOT_ASCII = re.compile(rb"[\x80-\xff]")
 
 
 def response_of(answer: Answer) -> Response:
@@ -165,6 +167,8 @@ class TokenAuth(Web):
         """
         self.mounted(prefix, health)
         installed: Installed = app.extensions.setdefault("resourcekit_web", Installed())
+        if installed.is_empty:
+            app.asgi_app = _ReadableQuery(app.asgi_app)  # type: ignore[method-assign]  # as Quart documents it
         routes = installed.add(self.settings, lambda routes: _refuse_taken(app, routes))
         for route in routes:
             self._add_route(app, route)
@@ -191,6 +195,19 @@ class TokenAuth(Web):
 
         rule = route.path.replace("{", "<").replace("}", ">")
         app.add_url_rule(rule, self._endpoint(route.name), view, methods=[route.method], provide_automatic_options=False)
+
+
+class _ReadableQuery:
+    """Encodes bytes of a query that are not ASCII. Servers hand them on (Hypercorn over HTTP/2), and Quart's routing answers 500."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        query: bytes = scope.get("query_string", b"")
+        if not query.isascii():
+            scope = {**scope, "query_string": _NOT_ASCII.sub(lambda byte: b"%%%02X" % ord(byte[0]), query)}
+        await self._app(scope, receive, send)
 
 
 async def _answered(error: Exception) -> Response:

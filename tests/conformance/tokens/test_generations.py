@@ -37,6 +37,15 @@ class TestGenerations:
         assert [True, True, False] == [token.token_revoked(each.token) for each in (late.access, late.refresh, fresh)]
         assert before != token.generation("alice")
 
+    @pytest.mark.parametrize("typed", ["", "a\0", "\ud800", "a" * 1_025])
+    def test_a_text_that_is_no_subject_has_a_generation(self, token_resource, typed):
+        """A form may hold it, and the password is checked afterwards. A token for it is refused."""
+        token = token_resource(jwt=JWT(SECRET))
+
+        assert token.generation("nobody") == token.generation(typed)
+        with pytest.raises(InvalidArgument, match="subject: must"):
+            token.issue_pair(typed, generation=token.generation(typed))
+
     def test_whom_an_earlier_log_out_ended_no_later_one_keeps(self, token_resource):
         """A kept session must be of a generation that was alive then (promise P1: a revoked token stays revoked)."""
         token = token_resource(jwt=JWT(SECRET))

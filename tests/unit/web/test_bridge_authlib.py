@@ -23,7 +23,7 @@ class Client:
         return self.name
 
     def get_allowed_scope(self, scope):
-        return scope
+        return " ".join(each for each in scope.split() if each != "admin")
 
     def check_client_secret(self, secret):
         return secret == f"secret-of-{self.name}"
@@ -112,6 +112,18 @@ def test_authlib_issues_checks_and_revokes_by_the_resource(oauth_app):
     assert ({"sub": "7"}, 200, 401) == (between.json, revoked, client.get("/orders", headers=bearer).status_code)
     assert {"active": False} == asked(client, "/introspect", token=made["access_token"]).json
     assert 200 == asked(client, "/revoke", token="unknown").status_code
+
+
+@pytest.mark.parametrize("asks_for", ["read admin", "admin"])
+def test_authlib_gives_a_client_no_scope_that_it_may_not_have(oauth_app, asks_for):
+    """The client decides (``get_allowed_scope``); answer, token and the tokens of a rotation have the scopes that are left."""
+    client, token = oauth_app
+    made = asked(client, "/token", grant_type="password", username="alice", password="wonderland", scope=asks_for).json
+    turned = asked(client, "/token", grant_type="refresh_token", refresh_token=made["refresh_token"]).json
+    left = asks_for.partition("admin")[0].strip() or None
+
+    assert [left] * 2 == [each.get("scope") for each in (made, turned)]
+    assert [left] * 2 == [token.verify(each["access_token"]).get("scope") for each in (made, turned)]
 
 
 def test_authlib_rotates_and_ends_a_sign_in_whose_refresh_token_is_reused(oauth_app):

@@ -42,7 +42,7 @@ if framework == "django":
 else:
     app = importlib.import_module(module).app
 send = (asgi_sender if framework in ASGI_APPS else wsgi_sender)(app)
-if framework == "django":
+if framework in ("django", "flask", "quart"):
     form = Sent(method="POST", path="/login", body=b"name=alice&password=x", headers=(("content-type", b"application/x-www-form-urlencoded"),))
 else:
     form = Sent(method="POST", path="/login", body=json.dumps({"name": "alice", "password": "x"}).encode(), headers=(("content-type", b"application/json"),))

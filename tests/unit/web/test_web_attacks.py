@@ -213,6 +213,10 @@ TWO = {
     "another word": ("Bearer {}", "x"),
     "another scheme": ("Bearer {}", "Negotiate"),
     "an unknown scheme first": ("Custom abc", "Bearer {}"),
+    "no token": ("Bearer=x", 'Bearer="x"'),
+    "no space": ("Custom=x", "Other=y"),
+    "parameters, then no token": ('Digest realm="a"', "Bearer=x"),
+    "nothing": ("", "a=b"),
     "parameters first": ('Digest username="a, b", realm="c"', "Bearer {}"),
 }
 

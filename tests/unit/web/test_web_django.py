@@ -4,6 +4,8 @@ import asyncio
 
 import pytest
 
+from resourcekit import utc_now
+from resourcekit.errors import InvalidArgument
 from resourcekit.testing import declaration_errors
 from tests.support.web_apps import django_app, made
 from tests.support.web_requests import Sent, asgi_sender, wsgi_sender
@@ -29,6 +31,30 @@ def test_views_of_the_api_packages_know_the_user(django, token, path):
     assert (200, {"sub": "alice"}) == (good.status, good.json)
     assert (401, "invalid_token") == (bad.status, bad.code)
     assert 401 == none.status
+
+
+@pytest.mark.parametrize("path", ["/ninja/scoped", "/ninja/fresh"])
+def test_a_view_of_ninja_demands_scopes_and_a_recent_sign_in(django, token, path):
+    """One scope may be written as a text, as everywhere."""
+    now, long_ago = utc_now().timestamp(), utc_now().timestamp() - 3_600
+    claims = [{"auth_time": now}, {"scope": "a:write b", "auth_time": now}, {"scope": "a:write", "auth_time": long_ago}]
+
+    poor, rich, old = (django(Sent(path=path, headers=(bearer(token.issue("alice", claims=each).token),))) for each in claims)
+
+    assert (403, "insufficient_scope") == (poor.status, poor.code)
+    assert (200, {"sub": "alice"}) == (rich.status, rich.json)
+    assert (401 if path == "/ninja/fresh" else 200) == old.status
+
+
+@pytest.mark.parametrize("demand", [{"scopes": [""]}, {"scopes": [1]}, {"scopes": 5}, {"fresh": 300}])
+@pytest.mark.parametrize("by", ["required", "SessionToken"])
+def test_a_demand_that_cannot_be_met_is_refused_where_it_is_written(django, by, demand):
+    """At the import of the views, with the name of the option."""
+    from resourcekit_web.django.decorators import required
+    from resourcekit_web.django.ninja import SessionToken
+
+    with pytest.raises(InvalidArgument, match=f"{by}: {next(iter(demand))}: takes"):
+        {"required": required, "SessionToken": SessionToken}[by](**demand)
 
 
 def test_a_view_that_needs_nobody_reads_the_user_by_itself(django, token):

@@ -24,8 +24,8 @@ __all__ = [
 ]
 
 _QUOTED: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
-_PARAMETER: Final = re.compile(r"\s*[!#$%&'*+.^_`|~0-9A-Za-z-]+\s*=(?!=*\s*$)")
-"""A parameter of a scheme such as Digest. Anything else behind a comma is a second Authorization header, which WSGI servers join so."""
+_PARAMETER: Final = re.compile(r"\s*(?!bearer\s*=)[!#$%&'*+.^_`|~0-9a-z-]+\s*=(?!=*\s*$)", re.IGNORECASE)
+"""A parameter of a scheme such as Digest; none is called Bearer. Anything else behind a comma is a second Authorization header, which WSGI servers join so."""
 
 _SPACES: Final = re.compile(r"[ \t]+")  # str.split would also split at the byte A0, which is no space of HTTP
 _FORM: Final = "application/x-www-form-urlencoded"
@@ -127,8 +127,9 @@ def has_two_authorizations(incoming: Incoming) -> bool:
     if len(given) != 1:
         return bool(given)
     first, *more = _QUOTED.sub('""', given[0]).split(",")
-    is_bearer = first.strip(" \t").lower().partition(" ")[0] == "bearer"
-    return any(is_bearer or not _PARAMETER.match(part) for part in more)
+    scheme, *content = _SPACES.split(first.strip(" \t"), 1)
+    has_parameters = bool(content) and scheme.lower() != "bearer"
+    return any(not has_parameters or not _PARAMETER.match(part) for part in more)
 
 
 def cookie_of(incoming: Incoming, *names: str) -> dict[str, str] | Refusal:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 import attrs
 
 from resourcekit import utc_now
+from resourcekit.errors import FieldFinding, InvalidArgument
 from resourcekit_tokens import Claims
 from resourcekit_web.core.answers import Refusal, insufficient_scope, not_fresh
 
@@ -49,6 +50,19 @@ class Demand:
 
     scopes: tuple[str, ...] = ()
     fresh: timedelta | None = None
+
+    @classmethod
+    def of(cls, scopes: object, fresh: object, *, by: str) -> Demand:
+        """Return the conditions that a developer has written: one scope or several, and an age. by: where, for the error.
+
+        Raise InvalidArgument for anything else.
+        """
+        demanded = tuple(scopes) if isinstance(scopes, Iterable) and not isinstance(scopes, str) else (scopes,)
+        if not all(isinstance(scope, str) and scope for scope in demanded):
+            raise InvalidArgument(FieldFinding("scopes", 'takes texts, as ["a:write", "b:read"]'), resource=by)
+        if fresh is not None and not isinstance(fresh, timedelta):
+            raise InvalidArgument(FieldFinding("fresh", "takes a timedelta: timedelta(minutes=5)"), resource=by)
+        return cls(tuple(map(str, demanded)), fresh)
 
     def refusal(self, who: SignedIn) -> Refusal | None:
         """Return the refusal of a user who does not fulfil the conditions, or None."""

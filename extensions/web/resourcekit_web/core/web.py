@@ -10,7 +10,6 @@ from typing import Any, Literal, TypeVar
 
 import attrs
 
-from resourcekit.errors import FieldFinding, InvalidArgument
 from resourcekit.extending import KnownNames, checked_call, current_clock, drive
 from resourcekit_tokens import TokenPair
 from resourcekit_web.core.answers import Answer, Refused, cross_origin
@@ -138,12 +137,7 @@ class Web(KnownNames):
 
     @staticmethod
     def _demand(scopes: Iterable[str] = (), fresh: timedelta | None = None) -> Demand:
-        demanded = (scopes,) if isinstance(scopes, str) else tuple(scopes)
-        if not all(isinstance(scope, str) for scope in demanded) or "" in demanded:
-            raise InvalidArgument(FieldFinding("scopes", 'takes texts: scopes("a:write", "b:read")'), resource="TokenAuth")
-        if fresh is not None and not isinstance(fresh, timedelta):
-            raise InvalidArgument(FieldFinding("fresh", "takes a timedelta: timedelta(minutes=5)"), resource="TokenAuth")
-        return Demand(demanded, fresh)
+        return Demand.of(scopes, fresh, by="TokenAuth")
 
 
 def watched_stream(gate: Gate, incoming: Incoming, who: SignedIn, events: Iterable[Event], every: timedelta) -> Generator[Event]:

@@ -40,7 +40,7 @@ class _Required:
         Returns:
             The guarded view, or a decorator.
         """
-        demand = Demand((scopes,) if isinstance(scopes, str) else tuple(scopes), fresh)
+        demand = Demand.of(scopes, fresh, by="required")
         return _guarded(demand) if view is None else _guarded(demand)(view)
 
     def optional(self, view: F) -> F:

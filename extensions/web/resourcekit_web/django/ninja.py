@@ -19,9 +19,9 @@ class SessionToken(AuthBase):
 
     openapi_type = "http"
 
-    def __init__(self, *, scopes: Iterable[str] = (), fresh: timedelta | None = None) -> None:
+    def __init__(self, *, scopes: Iterable[str] | str = (), fresh: timedelta | None = None) -> None:
         super().__init__()
-        self._demand = Demand(tuple(scopes), fresh)
+        self._demand = Demand.of(scopes, fresh, by="SessionToken")
 
     def __call__(self, request: HttpRequest) -> SignedIn | None:
         """Return the user of the request. Raise Refused."""
