@@ -42,7 +42,7 @@ class TestGenerations:
         """A form may hold it, and the password is checked afterwards. A token for it is refused."""
         token = token_resource(jwt=JWT(SECRET))
 
-        assert token.generation("nobody") == token.generation(typed)
+        assert token.generation("carol") == token.generation(typed)
         with pytest.raises(InvalidArgument, match="subject: must"):
             token.issue_pair(typed, generation=token.generation(typed))
 
