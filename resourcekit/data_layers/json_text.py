@@ -8,16 +8,15 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import json
-import uuid
 from collections.abc import Callable
-from decimal import Decimal
 from typing import Any
 
+from resourcekit.data_layers.json_reading import json_reader
 from resourcekit.data_layers.unstorable import NoneGiven, Unstorable, is_whole
 from resourcekit.declarations.value_type import Kind, ValueType
 from resourcekit.expressions.decimals import plain
 
-__all__ = ["from_plain_json", "json_by_value", "json_decoder", "json_encoder", "to_plain_json"]
+__all__ = ["from_plain_json", "json_by_value", "json_encoder", "to_plain_json"]
 
 _MICROSECOND = dt.timedelta(microseconds=1)
 _dump = json.JSONEncoder(ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")).encode
@@ -38,37 +37,20 @@ _INTO: dict[Kind, Callable[[Any], Any]] = {
     Kind.UUID: str,
     Kind.BYTES: lambda value: base64.b64encode(value).decode(),
 }
-_OUT_OF: dict[Kind, Callable[[Any], Any]] = {
-    Kind.DECIMAL: Decimal,
-    Kind.DATETIME: dt.datetime.fromisoformat,
-    Kind.DATE: dt.date.fromisoformat,
-    Kind.TIME: dt.time.fromisoformat,
-    Kind.DURATION: lambda text: dt.timedelta(microseconds=text),
-    Kind.UUID: uuid.UUID,
-    Kind.BYTES: base64.b64decode,
-}
 
 
-def _walk(value: Any, value_type: ValueType | None, scalars: dict[Kind, Callable[[Any], Any]]) -> Any:
+def _plain(value: Any, value_type: ValueType | None) -> Any:
+    """Return a value as JSON has it."""
     if value is None or value_type is None:
         return value
     if value_type.kind is Kind.LIST:
-        return [_walk(each, value_type.item, scalars) for each in value]
+        return [_plain(each, value_type.item) for each in value]
     if value_type.kind is Kind.MAP:
-        return {key: _walk(each, value_type.item, scalars) for key, each in value.items()}
+        return {key: _plain(each, value_type.item) for key, each in value.items()}
     if value_type.kind is Kind.ENUM:
-        return _member(value, value_type) if scalars is _OUT_OF else _walk(value.value, value_type.held, _INTO)
-    convert = scalars.get(value_type.kind)
+        return _plain(value.value, value_type.held)
+    convert = _INTO.get(value_type.kind)
     return value if convert is None else convert(value)
-
-
-def _member(stored: Any, of: ValueType) -> Any:
-    """Return the member of an enum with a value. Raise ValueError if there is none."""
-    value, held = _walk(stored, of.held, _OUT_OF), of.held
-    for member in of.options:
-        if member.value == value and (held is None or held.kind is Kind.FLOAT or type(value) is held.python):
-            return member
-    raise ValueError
 
 
 def _typed(value_type: ValueType | None) -> bool:
@@ -98,7 +80,7 @@ def json_encoder(value_type: ValueType) -> Callable[[Any], str]:
         plain, text = value, None
         try:
             if typed:
-                plain = _walk(value, value_type, _INTO)
+                plain = _plain(value, value_type)
             _check(plain)
             text = _dump(plain)
         except (TypeError, ValueError, AttributeError, RecursionError, OverflowError):
@@ -115,8 +97,11 @@ def json_encoder(value_type: ValueType) -> Callable[[Any], str]:
 
 
 def json_by_value(text: str | None) -> str | None:
-    """Return a canonical text in which equal numbers have equal text: 1.0 becomes 1."""
-    return None if text is None else _dump(json.loads(text, parse_float=_whole_if_equal))
+    """Return a canonical text in which equal numbers have equal text: 1.0 becomes 1. A text that is no JSON equals only itself."""
+    try:
+        return None if text is None else _dump(json.loads(text, parse_float=_whole_if_equal))
+    except ValueError:
+        return text
 
 
 def _whole_if_equal(text: str) -> int | float:
@@ -136,18 +121,18 @@ def _refuse_nul(value: Any) -> None:
             _refuse_nul(each)
 
 
-def json_decoder(value_type: ValueType) -> Callable[[str], Any]:
-    """Return a function that decodes the text to the value."""
-    if not _typed(value_type):
-        return json.loads
-    return lambda text: _walk(json.loads(text), value_type, _OUT_OF)
-
-
 def from_plain_json(value_type: ValueType) -> Callable[[Any], Any]:
-    """Return a function that converts a parsed JSON value to a value of this type. ``None`` stays ``None``."""
-    return lambda plain: _walk(plain, value_type, _OUT_OF)
+    """Return a function that converts a parsed JSON value to a value of this type.
+
+    It raises an error for a value of another type. ``None`` stays ``None`` if the type allows it.
+    """
+    return json_reader(value_type) or _same
+
+
+def _same(value: Any) -> Any:
+    return value
 
 
 def to_plain_json(value_type: ValueType) -> Callable[[Any], Any]:
     """Return a function that converts a value of this type to a value that JSON has. ``None`` stays ``None``."""
-    return lambda value: _walk(value, value_type, _INTO)
+    return lambda value: _plain(value, value_type)

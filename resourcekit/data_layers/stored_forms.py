@@ -41,7 +41,7 @@ def loader(of: ValueType) -> Convert | None:
         return _embedded_loader(of)
     if of.kind is Kind.UNION:
         return _union_loader(of)
-    return _each(of, loader(of.item)) if of.kind in _CONTAINERS and of.item is not None else None
+    return _each_read(of, loader(of.item)) if of.kind in _CONTAINERS and of.item is not None else None
 
 
 def plain_form(of: ValueType) -> Convert | None:
@@ -63,12 +63,7 @@ def json_dumper(of: ValueType) -> Convert:
 
 
 def _json_loader(of: ValueType) -> Convert:
-    if of.kind in _CONTAINERS:
-        inner = None if of.item is None else _each(of, _json_loader(of.item))
-        return _fitting(of, inner or _same)
-    if of.kind in (Kind.EMBEDDED, Kind.UNION):
-        return loader(of) or _same
-    return _composed(_fitting(of.basic, from_plain_json(of.basic)), loader(of)) or _same
+    return _composed(from_plain_json(of.basic), loader(of)) or _same
 
 
 def _same(value: Any) -> Any:
@@ -99,21 +94,20 @@ def _each(of: ValueType, convert: Convert | None) -> Convert | None:
     return lambda value: {key: None if each is None else convert(each) for key, each in value.items()}
 
 
-def _fitting(of: ValueType, convert: Convert) -> Convert:
-    """Return a function that raises ValueError if the result is not of its type: another program may have written it."""
-    python = object if of.kind is Kind.ANY else of.python
-    options = of.options if of.kind is Kind.LITERAL else None
+def _each_read(of: ValueType, convert: Convert | None) -> Convert | None:
+    """Return the same function for stored forms: another program may have written an item that is ``None``."""
+    if convert is None or of.item is None or of.item.allow_none:
+        return _each(of, convert)
+    inner = convert
 
-    def fits(value: Any) -> Any:
-        made = convert(value)
-        made = float(made) if python is float and type(made) is int else made
-        if not isinstance(made, python) or (isinstance(made, bool) and python in (int, float)):
+    def load(value: Any) -> Any:
+        if value is None:
             raise ValueError
-        if options is not None and made not in options:
-            raise ValueError
-        return made
+        return inner(value)
 
-    return fits
+    if of.kind is Kind.LIST:
+        return lambda value: list(map(load, value))
+    return lambda value: {key: load(each) for key, each in value.items()}
 
 
 def _embedded_dumper(of: ValueType, inner: Callable[[ValueType], Convert]) -> Convert:

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.support.shared_table import OURS, TABLE, THEIRS
+from tests.support.shared_table import OURS, TABLE, THEIRS, as_json
 
 
 def configure(kind: str, url: sa.URL, apps: Sequence[str] = ()) -> None:
@@ -61,6 +61,13 @@ def models_of(kind: str) -> tuple[Any, Any]:
         facts = models.JSONField()
         level = models.IntegerField()
         state = models.CharField(max_length=10)
+        data = models.BinaryField()
+        exact = models.CharField(max_length=40) if kind == "sqlite" else models.DecimalField(max_digits=38, decimal_places=6)
+        words = models.JSONField()
+        days = models.JSONField()
+        amounts = models.JSONField()
+        maybe = models.JSONField(null=True)
+        noted = models.JSONField(null=True)
 
         class Meta:
             app_label, db_table, managed = "beside", TABLE, False
@@ -76,8 +83,10 @@ def models_of(kind: str) -> tuple[Any, Any]:
 
 def modelled(kind: str, row: dict[str, Any]) -> dict[str, Any]:
     """Return values as the model has them."""
-    made = {**row, "level": row["level"].value}
-    return made | ({"price": str(row["price"])} if kind == "sqlite" else {"id": str(row["id"])} if kind == "mariadb" else {})
+    made = {**row, **as_json(row), "level": row["level"].value}
+    if kind == "sqlite":
+        return made | {name: f"{row[name]:f}" for name in ("price", "exact")}
+    return made | ({"id": str(row["id"])} if kind == "mariadb" else {})
 
 
 def refer(kind: str, item: Any, note: Any) -> None:
@@ -110,11 +119,16 @@ def refer(kind: str, item: Any, note: Any) -> None:
 def main(kind: str, address: str) -> None:
     """Read our record, write another one, refer to ours."""
     configure(kind, sa.make_url(address))
+    from django.db import models
+
     item, note = models_of(kind)
     ours = modelled(kind, OURS)
     found = item.objects.get(at=OURS["at"], day=OURS["day"], flag=True)
+    found.data = bytes(found.data)  # psycopg gives a memoryview to Django
     assert ours == {name: getattr(found, name) for name in ours}, {name: getattr(found, name) for name in ours}
-    item.objects.create(**modelled(kind, THEIRS))
+    null = models.Value(None, models.JSONField())
+    item.objects.create(**{**modelled(kind, THEIRS), "noted": null})
+    assert item.objects.filter(noted=null, maybe=THEIRS["maybe"]).count() == 1
     refer(kind, item, note)
     sys.stdout.write("read, written, referred")
 

@@ -19,7 +19,7 @@ from sqlalchemy.dialects import mysql
 
 from resourcekit import query
 from tests.support.databases import Database, connect, scratch
-from tests.support.shared_table import OURS, TABLE, THEIRS, declared, values_of
+from tests.support.shared_table import JSON_COLUMNS, OURS, TABLE, THEIRS, as_json, declared, values_of
 
 SERVERS = [pytest.param(kind, marks=pytest.mark.slow) for kind in ("postgresql", "mariadb")]
 MICROSECOND = dt.timedelta(microseconds=1)
@@ -39,6 +39,7 @@ def sent(kind: str, row: dict[str, Any]) -> dict[str, Any]:
     if kind == "sqlite":
         texts = {"at": utc.isoformat(" ", "microseconds"), "day": row["day"].isoformat(), "hour": row["hour"].isoformat()}
         made |= {**texts, "id": row["id"].hex, "lasts": row["lasts"] // MICROSECOND, "price": str(row["price"])}
+        made["exact"] = f"{row['exact']:f}"
     if kind == "mariadb":
         hour = row["hour"]
         clock = dt.timedelta(hours=hour.hour, minutes=hour.minute, seconds=hour.second, microseconds=hour.microsecond)
@@ -54,11 +55,13 @@ def test_a_driver_shares_the_table(database: Database) -> None:
     cursor, mark = connection.cursor(), "?" if database.kind == "sqlite" else "%s"
     cursor.execute(f"SELECT {', '.join(OURS)} FROM {TABLE} WHERE at > {mark}", (sent(database.kind, THEIRS)["at"],))
     (found,) = (dict(zip(OURS, row, strict=True)) for row in cursor.fetchall())
-    facts = found.pop("facts")
-    assert OURS["facts"] == (facts if isinstance(facts, dict) else json.loads(facts))
-    assert {name: value for name, value in sent(database.kind, OURS).items() if name != "facts"} == found
+    documents = {name: found.pop(name) for name in JSON_COLUMNS}
+    assert as_json(OURS) == {name: json.loads(each) if isinstance(each, str) else each for name, each in documents.items()}
+    assert {name: value for name, value in sent(database.kind, OURS).items() if name not in JSON_COLUMNS} == found
 
-    row = {**sent(database.kind, THEIRS), "facts": json.dumps(THEIRS["facts"], indent=1)}
+    written = {name: json.dumps(value, indent=1) for name, value in as_json(THEIRS).items()}
+    assert "null" == written["noted"]
+    row = {**sent(database.kind, THEIRS), **written}
     cursor.execute(f"INSERT INTO {TABLE} ({', '.join(row)}) VALUES ({', '.join([mark] * len(row))})", tuple(row.values()))
     connection.close()
     assert THEIRS == values_of(item, THEIRS["id"])
@@ -87,16 +90,25 @@ def model_of(kind: str) -> Any:
         facts: orm.Mapped[Any] = orm.mapped_column(sa.JSON())
         level: orm.Mapped[int]
         state: orm.Mapped[str]
+        data: orm.Mapped[bytes]
+        exact: orm.Mapped[Any] = orm.mapped_column(sa.Text() if kind == "sqlite" else sa.Numeric(38, 6))
+        words: orm.Mapped[Any] = orm.mapped_column(sa.JSON())
+        days: orm.Mapped[Any] = orm.mapped_column(sa.JSON())
+        amounts: orm.Mapped[Any] = orm.mapped_column(sa.JSON())
+        maybe: orm.Mapped[Any] = orm.mapped_column(sa.JSON())
+        noted: orm.Mapped[Any] = orm.mapped_column(sa.JSON())
 
     return Model
 
 
 def modelled(kind: str, row: dict[str, Any]) -> dict[str, Any]:
     """Return values as the model has them."""
-    made = {**row, "level": row["level"].value}
+    made = {**row, **as_json(row), "level": row["level"].value}
     if kind != "postgresql":
         made |= {"at": row["at"].replace(tzinfo=None), "lasts": row["lasts"] // MICROSECOND}
-    return made | ({"price": str(row["price"])} if kind == "sqlite" else {"id": str(row["id"])} if kind == "mariadb" else {})
+    if kind == "sqlite":
+        return made | {name: f"{row[name]:f}" for name in ("price", "exact")}
+    return made | ({"id": str(row["id"])} if kind == "mariadb" else {})
 
 
 def test_a_model_of_sqlalchemy_shares_the_table(database: Database) -> None:
@@ -113,6 +125,10 @@ def test_a_model_of_sqlalchemy_shares_the_table(database: Database) -> None:
         session.add(model(**modelled(database.kind, THEIRS)))
         session.commit()
     engine.dispose()
+    assert [("null",)] == [
+        tuple(row)
+        for row in database.run(f"SELECT CAST(noted AS char(4)) FROM {TABLE} WHERE noted IS NOT NULL AND name = 'other'")
+    ]
     assert THEIRS == values_of(item, THEIRS["id"])
 
 
@@ -122,7 +138,9 @@ def test_pandas_shares_the_table(database: Database) -> None:
     item = declared(database.url)
     item.add(**OURS)
     engine = sa.create_engine(_engine_url(database))
-    frame = pandas.read_sql(sa.text(f"SELECT id, name, at, flag, price, number FROM {TABLE}"), engine)
+    frame = pandas.read_sql(
+        sa.text(f"SELECT id, name, at, flag, price, number, exact, data, hour, lasts, words, noted, maybe FROM {TABLE}"), engine
+    )
     first = frame.iloc[0]
     assert (OURS["name"], True, OURS["price"], OURS["number"]) == (
         first["name"],
@@ -131,14 +149,20 @@ def test_pandas_shares_the_table(database: Database) -> None:
         int(first["number"]),
     )
     assert OURS["id"] == UUID(str(first["id"]))
+    assert (OURS["data"], OURS["exact"]) == (bytes(first["data"]), Decimal(str(first["exact"])))
+    assert (sent(database.kind, OURS)["hour"], sent(database.kind, OURS)["lasts"]) == (first["hour"], first["lasts"])
+    for name in ("words", "noted"):
+        assert OURS[name] == (json.loads(first[name]) if isinstance(first[name], str) else first[name])
+    assert first["maybe"] is None
     assert OURS["at"] == pandas.to_datetime(frame["at"], utc=True).iloc[0].to_pydatetime()
 
-    row = {**sent(database.kind, THEIRS), "facts": json.dumps(THEIRS["facts"])}
+    row = {**sent(database.kind, THEIRS), **{name: json.dumps(value) for name, value in as_json(THEIRS).items()}}
     kinds: dict[str, Any] = {}
     if database.kind == "postgresql":
-        row["facts"] = THEIRS["facts"]
+        row |= as_json(THEIRS)
         kinds = {
-            "facts": sa.JSON(),
+            **dict.fromkeys(JSON_COLUMNS, sa.JSON()),
+            "exact": sa.Numeric(),
             "lasts": sa.Interval(),
             "id": sa.Uuid(),
             "price": sa.Numeric(),

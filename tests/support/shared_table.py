@@ -11,7 +11,7 @@ from uuid import UUID
 from resourcekit import Attr, Domain, Resource, attribute, create, query
 from resourcekit.data_layers import SQL
 
-__all__ = ["OURS", "TABLE", "THEIRS", "Level", "declared", "values_of"]
+__all__ = ["JSON_COLUMNS", "OURS", "TABLE", "THEIRS", "Level", "as_json", "declared", "values_of"]
 
 TABLE = "shared_items"
 
@@ -37,6 +37,13 @@ OURS: dict[str, Any] = {
     "facts": {"a": [1, "ü", None], "b": {"c": 1.5}},
     "level": Level.HIGH,
     "state": "open",
+    "data": bytes(range(256)),
+    "exact": Decimal("12345678901234567890.000001"),
+    "words": ["a", "ü'\"\\", ""],
+    "days": [dt.date(2026, 2, 28), dt.date(1, 1, 1)],
+    "amounts": {"net": Decimal("0.1"), "gross": Decimal("12345678901234567890.12")},
+    "maybe": None,
+    "noted": ["x"],
 }
 """The values of the record that the resource writes."""
 
@@ -51,8 +58,27 @@ THEIRS: dict[str, Any] = {
     "flag": False,
     "price": Decimal("-0.05"),
     "level": Level.LOW,
+    "data": b"",
+    "exact": Decimal("-0.000001"),
+    "words": [],
+    "days": [dt.date(9999, 12, 31)],
+    "amounts": {"net": Decimal(-1)},
+    "maybe": ["y"],
+    "noted": None,
 }
 """The values of the record that another program writes."""
+
+JSON_COLUMNS = ("facts", "words", "days", "amounts", "maybe", "noted")
+"""The columns of JSON. SQLAlchemy and others write ``None`` there as the JSON value ``null``."""
+
+
+def as_json(row: dict[str, Any]) -> dict[str, Any]:
+    """Return the values of the columns of JSON as JSON has them: days and decimals are texts."""
+    return {
+        **{name: row[name] for name in JSON_COLUMNS},
+        "days": [each.isoformat() for each in row["days"]],
+        "amounts": {name: str(each) for name, each in row["amounts"].items()},
+    }
 
 
 def declared(url: str) -> Any:
@@ -73,6 +99,13 @@ def declared(url: str) -> Any:
         facts: Attr[dict[str, Any]] = attribute()
         level: Attr[Level] = attribute()
         state: Attr[Literal["open", "closed"]] = attribute()
+        data: Attr[bytes] = attribute()
+        exact: Attr[Decimal] = attribute(scale=6)
+        words: Attr[list[str]] = attribute()
+        days: Attr[list[dt.date]] = attribute()
+        amounts: Attr[dict[str, Decimal]] = attribute()
+        maybe: Attr[list[str] | None] = attribute()
+        noted: Attr[list[str] | None] = attribute()
         add = create(accept=list(OURS))
 
     domain.create_storage()

@@ -22,7 +22,8 @@ from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
-from resourcekit.data_layers.json_text import json_decoder, json_encoder
+from resourcekit.data_layers.json_reading import json_decoder
+from resourcekit.data_layers.json_text import json_encoder
 from resourcekit.data_layers.redis.unread import PartlyRead, Unread, require_read
 from resourcekit.data_layers.rows.missing_values import MissingValues
 from resourcekit.data_layers.rows.values import Refused
@@ -71,7 +72,7 @@ _CODECS: dict[Kind, Codec] = {
     Kind.STRING: (str.encode, bytes.decode),
     Kind.INTEGER: (_number, lambda given: int(given) - _BIAS),
     Kind.FLOAT: _text_codec(repr, float),
-    Kind.BOOLEAN: (lambda value: b"1" if value else b"0", lambda given: given == b"1"),
+    Kind.BOOLEAN: (lambda value: b"1" if value else b"0", {b"0": False, b"1": True}.__getitem__),
     Kind.DECIMAL: _text_codec("{:f}".format, Decimal),
     Kind.DATETIME: (
         lambda value: _number((value - _EPOCH) // _MICROSECOND),

@@ -54,7 +54,7 @@ class JSONRows:
         for name, decode in self._decoders.items():
             try:
                 if name in given:
-                    row[name] = None if (value := given[name]) is None else decode(value)
+                    row[name] = decode(given[name])
                 else:
                     row[name] = self._missing_values.value(name)
             except (TypeError, ValueError, LookupError, ArithmeticError, AttributeError):

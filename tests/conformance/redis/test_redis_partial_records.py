@@ -124,6 +124,34 @@ def test_conditions_are_those_of_a_value_that_equals_no_other(ticket: Any) -> No
             asked()
 
 
+def test_json_of_another_shape(valkey_server: Valkey, tag: str) -> None:
+    """A list of other items is named by attribute and key; ``null`` is None where the type allows it, in conditions, too."""
+    domain = Domain("JSON on Redis")
+
+    class Ticket(Resource, domain=domain, data_layer=Redis(valkey_server.url, tag=tag)):
+        id: Attr[int] = attribute(primary_key=True)
+        tags: Attr[list[str]] = attribute()
+        told: Attr[list[str] | None] = attribute(default=None)
+        flag: Attr[bool] = attribute(default=True)
+        add = create(accept=["id", "tags", "told"])
+
+    domain.create_storage()
+    Ticket.add.bulk([{"id": n, "tags": ["a"], "told": ["b"]} for n in (1, 2, 3)])
+    overwrite(valkey_server, tag, 2, tags="[1]", told="null")
+    overwrite(valkey_server, tag, 3, tags="null", flag="yes")
+    first, second, third = query(Ticket).sort("id").all()
+
+    assert (["a"], ["b"], None, ["b"]) == (first.tags, first.told, second.told, third.told)
+    for record in (second, third):
+        with pytest.raises(UnreadableValue, match=rf"Ticket: tags: .* id={record.id}$"):
+            _ = record.tags
+    with pytest.raises(UnreadableValue, match=r"Ticket: flag: .* id=3$"):
+        _ = third.flag
+    assert [2] == [each.id for each in query(Ticket).filter(Ticket.told.is_none()).all()]
+    assert [] == query(Ticket).filter(Ticket.tags.is_none()).all()
+    assert {"tags", "flag"} == {each.path[-1] for each in doctor(Ticket, data=True) if each.id == "RK083"}
+
+
 def test_several_such_records(ticket: Any, valkey_server: Valkey, tag: str) -> None:
     """Each has its own error."""
     overwrite(valkey_server, tag, 3, state="gone")

@@ -14,7 +14,8 @@ import pytest
 
 from resourcekit import Attr, Domain, Resource, attribute, create, query
 from resourcekit.data_layers import SQL, Memory
-from resourcekit.data_layers.json_text import json_decoder, json_encoder
+from resourcekit.data_layers.json_reading import json_decoder
+from resourcekit.data_layers.json_text import json_encoder
 from resourcekit.data_layers.redis.codec import codec_for
 from resourcekit.declarations.value_type import read_annotation
 from resourcekit.errors import DeclarationError, UnreadableValue

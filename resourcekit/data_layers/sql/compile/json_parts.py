@@ -22,7 +22,7 @@ def part_of(dialect: Dialect, whole: Built, node: At) -> Built:
     """Return a part of a dict, a list or an embedded value."""
     if whole.codec is None or whole.codec.family is not Family.JSON:
         raise UnsupportedExpression("only lists, dicts and embedded values have parts in the database")
-    element = dialect.json_at(whole.element, node.steps, node.form)
+    element = dialect.json_at(whole.whole, node.steps, node.form)
     return Built(element, _part_codec(node), nullable=True, field=whole.field)
 
 
@@ -51,7 +51,7 @@ def length_of(dialect: Dialect, whole: Built) -> Built:
     """Return the number of characters of a text, of bytes, or of items of a list."""
     family = None if whole.codec is None else whole.codec.family
     if family is Family.JSON:
-        return Built(dialect.json_length(whole.element), INTEGER, whole.nullable)
+        return Built(dialect.json_length(whole.whole), INTEGER, whole.nullable)
     if family not in (Family.TEXT, Family.BYTES):
         raise UnsupportedExpression("only texts, bytes and lists have a length in the database")
     count = dialect.text_length if family is Family.TEXT else dialect.byte_length

@@ -41,12 +41,20 @@ class Built:
     """A part of a statement: its SQL, the codec of its values (``None``: it is NULL), and whether it may be NULL.
 
     field: the attribute to name in an error.
+    document: a column of JSON as it is stored, with ``null`` that ``element`` has as NULL. Functions over its parts take both for
+        no value.
     """
 
     element: Element
     codec: Codec | None
     nullable: bool
     field: str = ""
+    document: Element | None = None
+
+    @property
+    def whole(self) -> Element:
+        """The JSON for a function over its parts."""
+        return self.element if self.document is None else self.document
 
 
 def exactly(test: Element) -> Element:

@@ -45,7 +45,7 @@ def contains(builder: Builder, node: Contains, *, exact: bool) -> Element:
     if whole.codec is None or whole.codec.family is not Family.JSON:
         raise UnsupportedExpression("only lists have items in the database")
     wanted = sa.literal_column("'null'") if item.codec is None else item.element
-    test: Element = builder.dialect.json_contains(whole.element, wanted)
+    test: Element = builder.dialect.json_contains(whole.whole, wanted)
     return exactly(test) if exact and whole.nullable else test
 
 

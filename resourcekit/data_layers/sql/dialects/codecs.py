@@ -15,7 +15,8 @@ from typing import Any, Literal
 
 import attrs
 
-from resourcekit.data_layers.json_text import json_decoder, json_encoder
+from resourcekit.data_layers.json_reading import json_decoder
+from resourcekit.data_layers.json_text import json_encoder
 from resourcekit.data_layers.sql.dialects.columns import (
     BOOLEAN,
     BYTES,

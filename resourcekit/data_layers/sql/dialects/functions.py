@@ -135,6 +135,14 @@ class JSONFunctions:
             ...
 
     @abstractmethod
+    def json_or_none(self, json: Element) -> Element:
+        """Return a stored value, NULL for the JSON value ``null``, which other programs write for ``None``."""
+
+    @abstractmethod
+    def json_list(self, json: Element) -> Element:
+        """Return a list, NULL for each other value: functions over lists fail for it, and with them the statement."""
+
+    @abstractmethod
     def json_length(self, json: Element) -> Element:
         """Return the number of items of a list."""
 

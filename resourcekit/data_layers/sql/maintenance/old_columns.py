@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from resourcekit.data_layers.sql.dialects.columns import decode_moment
+from resourcekit.data_layers.sql.maintenance.counters import counted, go_on_after, last_counted
 from resourcekit.data_layers.unstorable import NoneGiven, Unstorable
 from resourcekit.declarations.value_type import Kind, ValueType
 from resourcekit.errors import InvalidArgument
@@ -56,6 +57,7 @@ def convert_old_columns(connection: sa.Connection, metadata: sa.MetaData) -> Non
             with suppress(SQLAlchemyError):  # a transaction that is aborted drops it by its rollback
                 copy.drop(connection, checkfirst=True)
         raise
+    counters = {table: _counter(connection, table, kept) for table, kept in there.items()}
     for table in reversed(list(there)):
         table.drop(connection)
     for table, kept in there.items():
@@ -63,8 +65,18 @@ def convert_old_columns(connection: sa.Connection, metadata: sa.MetaData) -> Non
         names = _names(connection, kept)
         into, source = _full(connection, table), _full(connection, copies[table])
         connection.exec_driver_sql(f"INSERT INTO {into} ({names}) SELECT {names} FROM {source}")  # noqa: S608  # quoted names
+        if (counter := counters[table]) is not None:
+            go_on_after(connection, table, *counter)
     for copy in copies.values():
         copy.drop(connection)
+
+
+def _counter(connection: sa.Connection, table: sa.Table, kept: Sequence[sa.Column[Any]]) -> tuple[sa.Column[Any], int] | None:
+    """Return the key of the old table that the database counts, and the last one that it gave."""
+    column = counted(table)
+    return (
+        None if column is None or not any(each is column for each in kept) else (column, last_counted(connection, table, column))
+    )
 
 
 def _exists(connection: sa.Connection, table: sa.Table) -> bool:

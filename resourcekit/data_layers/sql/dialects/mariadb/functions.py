@@ -95,12 +95,25 @@ class MariaFunctions(MariaDates, Functions):
 _JSON_TYPES = {"text": ("STRING",), "number": ("INTEGER", "DOUBLE"), "bool": ("BOOLEAN",)}
 
 
+def _valid(json: Element) -> Element:
+    """Return JSON, NULL for text that is none: a column without a check may hold it, and an UPDATE or DELETE that meets it fails."""
+    return sa.case((sa.func.json_valid(json) == sa.literal_column("1"), json))
+
+
 class MariaJSON(JSONFunctions):
     """Functions over JSON as MariaDB has them."""
 
+    def json_or_none(self, json: Element) -> Element:
+        """Return a stored value, NULL for ``null``."""
+        return sa.case((sa.func.json_type(_valid(json)) == text_literal("NULL"), sa.null()), else_=json)
+
+    def json_list(self, json: Element) -> Element:
+        """Return a list, NULL for each other value."""
+        return sa.case((sa.func.json_type(_valid(json)) == text_literal("ARRAY"), json))
+
     def json_length(self, json: Element) -> Element:
         """Return the number of items of a list."""
-        return sa.func.json_length(json)
+        return sa.func.json_length(self.json_list(json))
 
     def json_at(self, json: Element, steps: Sequence[str | int], form: str) -> Element:
         """Return a part of a value. Text has the collation of text columns, in which trailing spaces count."""
@@ -119,5 +132,5 @@ class MariaJSON(JSONFunctions):
     def json_items(self, json: Element) -> tuple[sa.FromClause, Element]:
         """Return the items of a list."""
         columns: Element = sa.literal_column("'$[*]' COLUMNS (item JSON PATH '$')")
-        items = sa.func.json_table(json, columns).table_valued("item", name="items")
+        items = sa.func.json_table(self.json_list(json), columns).table_valued("item", name="items")
         return items, items.c.item

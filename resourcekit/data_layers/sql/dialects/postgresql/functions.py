@@ -87,9 +87,17 @@ _JSON_TYPES = {"text": "string", "number": "number", "bool": "boolean"}
 class PostgresJSON(JSONFunctions):
     """Functions over JSON as PostgreSQL has them."""
 
+    def json_or_none(self, json: Element) -> Element:
+        """Return a stored value, NULL for ``null``."""
+        return sa.func.nullif(json, text_literal("null"), type_=json.type)
+
+    def json_list(self, json: Element) -> Element:
+        """Return a list, NULL for each other value."""
+        return sa.case((sa.func.jsonb_typeof(json) == text_literal("array"), json))
+
     def json_length(self, json: Element) -> Element:
         """Return the number of items of a list."""
-        return sa.func.jsonb_array_length(json)
+        return sa.func.jsonb_array_length(self.json_list(json))
 
     def json_at(self, json: Element, steps: Sequence[str | int], form: str) -> Element:
         """Return a part of a value. Text has the collation of text columns."""
@@ -106,7 +114,7 @@ class PostgresJSON(JSONFunctions):
 
     def json_items(self, json: Element) -> tuple[sa.FromClause, Element]:
         """Return the items of a list."""
-        items = sa.func.jsonb_array_elements(json).table_valued(sa.column("value", JSONB), name="items")
+        items = sa.func.jsonb_array_elements(self.json_list(json)).table_valued(sa.column("value", JSONB), name="items")
         return items, items.c.value
 
     def json_item(self, text: Element) -> Element:

@@ -113,16 +113,33 @@ CALLED: Mapping[str, Callable[[Any], Any]] = {_TO_EVEN: _to_even, _DECIMALS: _de
 _JSON_TYPES = {"text": ("text",), "number": ("integer", "real"), "bool": ("true", "false")}
 
 
+def _valid(json: Element) -> Element:
+    """Return JSON, NULL for text that is none, for which each function over JSON fails."""
+    return sa.case((sa.func.json_valid(json) == sa.literal_column("1"), json))
+
+
+_SPACES: Element = sa.literal_column("char(9, 10, 13, 32)")
+"""The characters that JSON may have around a value."""
+
+
 class SQLiteJSON(JSONFunctions):
     """Functions over JSON as SQLite has them."""
 
+    def json_or_none(self, json: Element) -> Element:
+        """Return a stored value, NULL for ``null``."""
+        return sa.case((sa.func.trim(json, _SPACES) == text_literal("null"), sa.null()), else_=json)
+
+    def json_list(self, json: Element) -> Element:
+        """Return a list, NULL for each other value, and for text that is no JSON."""
+        return sa.case((sa.func.json_type(_valid(json)) == text_literal("array"), json))
+
     def json_length(self, json: Element) -> Element:
         """Return the number of items of a list."""
-        return sa.func.json_array_length(json)
+        return sa.func.json_array_length(self.json_list(json))
 
     def json_at(self, json: Element, steps: Sequence[str | int], form: str) -> Element:
         """Return a part of a value."""
-        path = json_path(steps)
+        path, json = json_path(steps), _valid(json)
         kind = sa.func.json_type(json, path)
         if form == "any":
             return sa.func.nullif(kind, text_literal("null"))
@@ -131,7 +148,7 @@ class SQLiteJSON(JSONFunctions):
 
     def json_items(self, json: Element) -> tuple[sa.FromClause, Element]:
         """Return the items of a list. json_each gives texts without quotes, and bools as numbers."""
-        items = sa.func.json_each(json).table_valued("value", "type", name="items")
+        items = sa.func.json_each(self.json_list(json)).table_valued("value", "type", name="items")
         kind, value = items.c.type, items.c.value
         plain = [(kind == text_literal(name), text_literal(name)) for name in ("true", "false", "null")]
         return items, sa.case(*plain, (kind == text_literal("text"), sa.func.json_quote(value)), else_=sa.cast(value, sa.Text))
