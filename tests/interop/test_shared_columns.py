@@ -138,9 +138,8 @@ def test_pandas_shares_the_table(database: Database) -> None:
     item = declared(database.url)
     item.add(**OURS)
     engine = sa.create_engine(_engine_url(database))
-    frame = pandas.read_sql(
-        sa.text(f"SELECT id, name, at, flag, price, number, exact, data, hour, lasts, words, noted, maybe FROM {TABLE}"), engine
-    )
+    names = "id, name, at, flag, price, number, exact, data, hour, lasts, words, noted, maybe"
+    frame = pandas.read_sql(sa.text(f"SELECT {names} FROM {TABLE}"), engine, coerce_float=False)
     first = frame.iloc[0]
     assert (OURS["name"], True, OURS["price"], OURS["number"]) == (
         first["name"],
@@ -163,6 +162,7 @@ def test_pandas_shares_the_table(database: Database) -> None:
         kinds = {
             **dict.fromkeys(JSON_COLUMNS, sa.JSON()),
             "exact": sa.Numeric(),
+            "data": sa.LargeBinary(),
             "lasts": sa.Interval(),
             "id": sa.Uuid(),
             "price": sa.Numeric(),

@@ -131,23 +131,23 @@ def test_json_of_another_shape(valkey_server: Valkey, tag: str) -> None:
     class Ticket(Resource, domain=domain, data_layer=Redis(valkey_server.url, tag=tag)):
         id: Attr[int] = attribute(primary_key=True)
         tags: Attr[list[str]] = attribute()
-        told: Attr[list[str] | None] = attribute(default=None)
+        noted: Attr[list[str] | None] = attribute(default=None)
         flag: Attr[bool] = attribute(default=True)
-        add = create(accept=["id", "tags", "told"])
+        add = create(accept=["id", "tags", "noted"])
 
     domain.create_storage()
-    Ticket.add.bulk([{"id": n, "tags": ["a"], "told": ["b"]} for n in (1, 2, 3)])
-    overwrite(valkey_server, tag, 2, tags="[1]", told="null")
+    Ticket.add.bulk([{"id": n, "tags": ["a"], "noted": ["b"]} for n in (1, 2, 3)])
+    overwrite(valkey_server, tag, 2, tags="[1]", noted="null")
     overwrite(valkey_server, tag, 3, tags="null", flag="yes")
     first, second, third = query(Ticket).sort("id").all()
 
-    assert (["a"], ["b"], None, ["b"]) == (first.tags, first.told, second.told, third.told)
+    assert (["a"], ["b"], None, ["b"]) == (first.tags, first.noted, second.noted, third.noted)
     for record in (second, third):
         with pytest.raises(UnreadableValue, match=rf"Ticket: tags: .* id={record.id}$"):
             _ = record.tags
     with pytest.raises(UnreadableValue, match=r"Ticket: flag: .* id=3$"):
         _ = third.flag
-    assert [2] == [each.id for each in query(Ticket).filter(Ticket.told.is_none()).all()]
+    assert [2] == [each.id for each in query(Ticket).filter(Ticket.noted.is_none()).all()]
     assert [] == query(Ticket).filter(Ticket.tags.is_none()).all()
     assert {"tags", "flag"} == {each.path[-1] for each in doctor(Ticket, data=True) if each.id == "RK083"}
 

@@ -43,9 +43,9 @@ def declared(layer: Any, kind: Any) -> Any:
 
     class Ticket(Resource, domain=domain, data_layer=layer):
         id: Attr[int] = attribute(primary_key=True)
-        told: Attr[kind] = attribute()
-        add = create(accept=["id", "told"])
-        edit = update(accept=["told"])
+        noted: Attr[kind] = attribute()
+        add = create(accept=["id", "noted"])
+        edit = update(accept=["noted"])
 
     domain.create_storage()
     return Ticket
@@ -111,35 +111,37 @@ RIGHT: list[tuple[Any, str, Any]] = [
 
 def overwrite(database: Any, text: str, key: int) -> None:
     """Write JSON past all that is tested."""
-    database.run(f"UPDATE tickets SET told = '{text}' WHERE id = {key}")
+    database.run(f"UPDATE tickets SET noted = '{text}' WHERE id = {key}")
 
 
 @pytest.mark.parametrize(("kind", "value", "text"), WRONG, ids=[f"{each[0]}-{each[2]}" for each in WRONG])
 def test_another_shape_is_named(database: Any, kind: Any, value: Any, text: str) -> None:
     """By attribute and key; the other record is read, doctor counts it, and an update mends it."""
     ticket = declared(SQL(database.url, table="tickets"), kind)
-    ticket.add.bulk([{"id": 1, "told": value}, {"id": 2, "told": value}])
+    ticket.add.bulk([{"id": 1, "noted": value}, {"id": 2, "noted": value}])
     overwrite(database, text, 2)
 
     first, second = query(ticket).sort("id").all()
-    assert value == first.told
-    with pytest.raises(UnreadableValue, match=r"Ticket: told: .* does not fit its type, in the record with id=2$"):
-        _ = second.told
+    assert value == first.noted
+    with pytest.raises(UnreadableValue, match=r"Ticket: noted: .* does not fit its type, in the record with id=2$"):
+        _ = second.noted
     with pytest.raises(UnreadableValue, match="id=2"):
         get(ticket, 2)
-    assert [("RK083", "told")] == [(each.id, each.path[-1]) for each in doctor(ticket, data=True) if each.id == "RK083"]
-    ticket.edit(2, told=value)
-    assert value == get(ticket, 2).told
+    assert [("RK083", "noted")] == [(each.id, each.path[-1]) for each in doctor(ticket, data=True) if each.id == "RK083"]
+    ticket.edit(2, noted=value)
+    assert value == get(ticket, 2).noted
 
 
 @pytest.mark.parametrize(("kind", "text", "value"), RIGHT, ids=[f"{each[0]}-{each[1]}" for each in RIGHT])
 def test_spellings_of_others_are_read(database: Any, kind: Any, text: str, value: Any) -> None:
     """Each has the exact value and type."""
     ticket = declared(SQL(database.url, table="tickets"), kind)
-    ticket.add(id=1, told=next(each[1] for each in WRONG if each[0] == kind) if any(each[0] == kind for each in WRONG) else value)
+    ticket.add(
+        id=1, noted=next(each[1] for each in WRONG if each[0] == kind) if any(each[0] == kind for each in WRONG) else value
+    )
     overwrite(database, text, 1)
 
-    found = get(ticket, 1).told
+    found = get(ticket, 1).noted
     assert (value, repr(value)) == (found, repr(found))
 
 
@@ -151,12 +153,12 @@ def test_the_other_layers_refuse_the_same(kind: Any, value: Any, text: str) -> N
     """The codecs of Redis and of rows as JSON."""
     info = declared(Memory(), kind).__info__
     rows = JSONRows(info)
-    kept = RowCodec(info).encode({"id": 2, "told": value})
-    fields = dict(zip(kept[::2], kept[1::2], strict=True)) | {b"told": text.encode()}
-    with pytest.raises(UnreadableValue, match=r"told: .* id=2"):
+    words = RowCodec(info).encode({"id": 2, "noted": value})
+    fields = dict(zip(words[::2], words[1::2], strict=True)) | {b"noted": text.encode()}
+    with pytest.raises(UnreadableValue, match=r"noted: .* id=2"):
         RowCodec(info).decode(fields)
-    with pytest.raises(ValueError, match="holds a value of told that is not of its attribute's type"):
-        rows.decode(json.dumps({"id": 2, "told": json.loads(text)}))
+    with pytest.raises(ValueError, match="holds a value of noted that is not of its attribute's type"):
+        rows.decode(json.dumps({"id": 2, "noted": json.loads(text)}))
 
 
 @pytest.mark.parametrize(("kind", "text", "value"), RIGHT[:7], ids=[f"{each[0]}" for each in RIGHT[:7]])
@@ -170,35 +172,35 @@ def test_redis_reads_the_same_spellings(kind: Any, text: str, value: Any) -> Non
 def test_null_of_json_is_none_in_conditions_too(database: Any, text: str) -> None:
     """A record whose value is read as None is found as one, and by no condition for a value."""
     ticket = declared(SQL(database.url, table="tickets"), list[str] | None)
-    ticket.add.bulk([{"id": 1, "told": ["a"]}, {"id": 2, "told": None}, {"id": 3, "told": ["b"]}])
+    ticket.add.bulk([{"id": 1, "noted": ["a"]}, {"id": 2, "noted": None}, {"id": 3, "noted": ["b"]}])
     overwrite(database, text, 3)
 
     def found(condition: Any) -> list[int]:
         return [each.id for each in query(ticket).filter(condition).sort("id").all()]
 
-    assert [["a"], None, None] == [each.told for each in query(ticket).sort("id").all()]
-    assert [2, 3] == found(ticket.told.is_none()) == found(ticket.told == None)  # noqa: E711
-    assert [1] == found(~ticket.told.is_none()) == found(ticket.told != None)  # noqa: E711
-    assert [1] == found(ticket.told == ["a"]) == found(ticket.told.in_([["a"]])) == found(ticket.told.contains("a"))
-    assert [2, 3] == found(ticket.told != ["a"]) == found(~ticket.told.contains("a"))
-    assert [1, 2, 3] == found(ticket.told.in_([None, ["a"]]))
-    assert [2, 3] == found(ticket.told.length().is_none())
-    assert [] == found(ticket.told.contains("b"))
-    assert 2 == ticket.edit.bulk(query(ticket).filter(ticket.told.is_none()), told=["c"]).count
-    assert [2, 3] == found(ticket.told == ["c"])
+    assert [["a"], None, None] == [each.noted for each in query(ticket).sort("id").all()]
+    assert [2, 3] == found(ticket.noted.is_none()) == found(ticket.noted == None)  # noqa: E711
+    assert [1] == found(~ticket.noted.is_none()) == found(ticket.noted != None)  # noqa: E711
+    assert [1] == found(ticket.noted == ["a"]) == found(ticket.noted.in_([["a"]])) == found(ticket.noted.contains("a"))
+    assert [2, 3] == found(ticket.noted != ["a"]) == found(~ticket.noted.contains("a"))
+    assert [1, 2, 3] == found(ticket.noted.in_([None, ["a"]]))
+    assert [2, 3] == found(ticket.noted.length().is_none())
+    assert [] == found(ticket.noted.contains("b"))
+    assert 2 == ticket.edit.bulk(query(ticket).filter(ticket.noted.is_none()), noted=["c"]).count
+    assert [2, 3] == found(ticket.noted == ["c"])
 
 
 @pytest.mark.parametrize("text", ["null", '"a"', '{"a": "a"}', "1", "true"])
 def test_what_is_no_list_has_no_items(database: Any, text: str) -> None:
     """The condition does not fail for the whole query: a record whose value cannot be read is found by none over its items."""
     ticket = declared(SQL(database.url, table="tickets"), list[str])
-    ticket.add.bulk([{"id": 1, "told": ["a"]}, {"id": 2, "told": ["a"]}])
+    ticket.add.bulk([{"id": 1, "noted": ["a"]}, {"id": 2, "noted": ["a"]}])
     overwrite(database, text, 2)
 
-    assert [1] == [each.id for each in query(ticket).filter(ticket.told.contains("a")).all()]
-    assert [1] == [each.id for each in query(ticket).filter(ticket.told.length() >= 0).all()]
-    assert 1 == query(ticket).filter(~ticket.told.contains("a")).count()
-    assert [] == query(ticket).filter(ticket.told.is_none()).all()
+    assert [1] == [each.id for each in query(ticket).filter(ticket.noted.contains("a")).all()]
+    assert [1] == [each.id for each in query(ticket).filter(ticket.noted.length() >= 0).all()]
+    assert 1 == query(ticket).filter(~ticket.noted.contains("a")).count()
+    assert [] == query(ticket).filter(ticket.noted.is_none()).all()
 
 
 @pytest.mark.parametrize("kind", [list[str], list[str] | None], ids=str)
@@ -207,16 +209,16 @@ def test_text_that_is_no_json(database: Any, kind: Any) -> None:
     if database.kind == "postgresql":
         pytest.skip("jsonb holds JSON only")
     ticket = declared(SQL(database.url, table="tickets"), kind)
-    ticket.add.bulk([{"id": 1, "told": ["a"]}, {"id": 2, "told": ["a"]}])
+    ticket.add.bulk([{"id": 1, "noted": ["a"]}, {"id": 2, "noted": ["a"]}])
     if database.kind == "mariadb":
-        database.run("ALTER TABLE tickets MODIFY told longtext")
+        database.run("ALTER TABLE tickets MODIFY noted longtext")
     overwrite(database, "swordfish", 2)
 
-    assert [1] == [each.id for each in query(ticket).filter(ticket.told.contains("a")).all()]
-    assert [1] == [each.id for each in query(ticket).filter(ticket.told.length() > 0).all()]
-    assert [1] == [each.id for each in query(ticket).filter(ticket.told[0] == "a").all()]
-    assert [1] == [each.id for each in query(ticket).filter(ticket.told == ["a"]).all()]
-    assert [] == query(ticket).filter(ticket.told.is_none()).all()
-    assert 1 == ticket.edit.bulk(query(ticket).filter(ticket.told.contains("a")), told=["b"]).count
+    assert [1] == [each.id for each in query(ticket).filter(ticket.noted.contains("a")).all()]
+    assert [1] == [each.id for each in query(ticket).filter(ticket.noted.length() > 0).all()]
+    assert [1] == [each.id for each in query(ticket).filter(ticket.noted[0] == "a").all()]
+    assert [1] == [each.id for each in query(ticket).filter(ticket.noted == ["a"]).all()]
+    assert [] == query(ticket).filter(ticket.noted.is_none()).all()
+    assert 1 == ticket.edit.bulk(query(ticket).filter(ticket.noted.contains("a")), noted=["b"]).count
     with pytest.raises(UnreadableValue, match="id=2"):
         get(ticket, 2)

@@ -1,4 +1,4 @@
-"""The counters of generated keys: where one stands, and how a table that was created anew goes on from there.
+"""The counters of generated keys: the last key that one gave, and how a table that was created anew goes on from there.
 
 A key that was given once is never given again, also if its record was deleted since.
 """
