@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, TypeVar, overload
 
 from resourcekit.actions.casting import CastError
+from resourcekit.actions.drive import async_form
 from resourcekit.actions.loaded import copied
 from resourcekit.actions.loading import attach, check_loads, compute
 from resourcekit.actions.read import fetch_one, primary_read, shown_query
@@ -56,6 +57,7 @@ class _Get:
         return drive(_get(resource, key, fields))
 
     @checked_call("get.aio", "a composite key is one tuple: get.aio(Ticket, (1, 2))")
+    @async_form
     def aio(self, resource: type[R], key: object = MISSING, /, **fields: object) -> Coroutine[Any, Any, R]:
         """Return the record with this primary key, or with these values of an identity, async."""
         return in_call_mode(_get(resource, key, fields))
@@ -76,6 +78,7 @@ class _Reload:
         """
         return drive(_reload(record))
 
+    @async_form
     def aio(self, record: R) -> Coroutine[Any, Any, R]:
         """Return the record as it is stored now, async."""
         return in_call_mode(_reload(record))
@@ -109,6 +112,7 @@ class _LoadRelated:
     ) -> Coroutine[Any, Any, list[R]]: ...
     @overload
     def aio(self, records: R, /, *relations: Loadable | Operand, **named: Loadable | Operand) -> Coroutine[Any, Any, R]: ...
+    @async_form
     def aio(self, records: Any, /, *relations: Loadable | Operand, **named: Loadable | Operand) -> Any:
         """Return the record, or a list of the records, with these relationships loaded, async."""
         return in_call_mode(_load(records, relations, named))

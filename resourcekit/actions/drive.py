@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, TypeVar
 
@@ -10,10 +12,21 @@ from resourcekit.errors import Misuse, WrongCall
 from resourcekit.expressions.calls import shown_parameters
 from resourcekit.known_names import KnownNames
 
-__all__ = ["SyncAndAsync", "drive", "drive_apart", "drive_iterator", "in_call_mode", "off_loop"]
+__all__ = ["SyncAndAsync", "async_form", "drive", "drive_apart", "drive_iterator", "in_call_mode", "off_loop"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def async_form(function: F) -> F:
+    """Mark a function that returns a coroutine as one of ``async def``: else a task after a response runs it in a thread, and drops it."""
+    if sys.version_info >= (3, 12):
+        return inspect.markcoroutinefunction(function)
+    import asyncio
+
+    vars(function)["_is_coroutine"] = asyncio.coroutines._is_coroutine  # type: ignore[attr-defined]  # noqa: SLF001  # as asyncio.coroutine did
+    return function
 
 
 async def drive_apart(work: Coroutine[Any, Any, T]) -> T:
@@ -67,6 +80,7 @@ class SyncAndAsync(KnownNames, Generic[P, T]):
         """Run the function now, in this thread. Raise WrongCall for other arguments than it takes."""
         return drive(self._begun(*args, **kwargs))
 
+    @async_form
     def aio(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, T]:
         """Return a coroutine that runs the function. Raise WrongCall for other arguments than it takes."""
         return in_call_mode(self._begun(*args, **kwargs))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol
 
 import attrs
 
+from resourcekit.actions.drive import async_form
 from resourcekit.call_context import Deadline, context, drive, in_call_mode, is_async_function
 from resourcekit.dsl.diagnostics import Origin
 from resourcekit.errors import DeclarationError, WrongCall
@@ -58,6 +59,7 @@ class Bound(KnownNames, Generic[P, T]):
             raise self._refused(error) from None
         return drive(begun)
 
+    @async_form
     def aio(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, T]:
         """Return a coroutine that runs the function. Raise WrongCall for other arguments than it takes."""
         try:
@@ -151,6 +153,7 @@ class Function(KnownNames):
         """Run the function now, in this thread. Raise WrongCall for other arguments than it takes."""
         return Bound(self, resource)(*args, **kwargs)
 
+    @async_form
     @checked_call("the function", "its first argument is the resource")
     def aio(self, resource: type[Any], /, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
         """Return a coroutine that runs the function. Raise WrongCall for other arguments than it takes."""

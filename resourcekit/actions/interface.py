@@ -7,7 +7,7 @@ from typing import Any, Literal, ParamSpec, Self, TypeVar
 
 from resourcekit.actions.bulk import bulk_change, bulk_create
 from resourcekit.actions.create import CreateRunner
-from resourcekit.actions.drive import SyncAndAsync
+from resourcekit.actions.drive import SyncAndAsync, async_form
 from resourcekit.actions.generic import GenericRunner
 from resourcekit.actions.read import ReadRunner
 from resourcekit.actions.resource_query import ResourceQuery
@@ -67,6 +67,7 @@ class Caller(KnownNames):
         """Run the action now, in this thread."""
         return drive(self._run(args, given))
 
+    @async_form
     def aio(self, *args: Any, **given: Any) -> Coroutine[Any, Any, Any]:
         """Return a coroutine that runs the action."""
         return in_call_mode(self._run(args, given))
@@ -211,6 +212,7 @@ class _OnRecord(KnownNames):
         """Run the action now, in this thread."""
         return self._caller(self._record, *args, **given)
 
+    @async_form
     def aio(self, *args: Any, **given: Any) -> Coroutine[Any, Any, Any]:
         """Return a coroutine that runs the action."""
         return self._caller.aio(self._record, *args, **given)
