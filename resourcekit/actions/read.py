@@ -17,6 +17,7 @@ from resourcekit.actions.steps import settled, wrong_result
 from resourcekit.actions.watched import Watched
 from resourcekit.call_context import Context, ambient_context
 from resourcekit.data_layers.base import Aggregate
+from resourcekit.data_layers.owned_streams import OwnedStream
 from resourcekit.declarations.action import ReadAction
 from resourcekit.errors import Invalid, NotFound
 from resourcekit.expressions.query import Query
@@ -153,7 +154,7 @@ async def stream(runtime: Runtime, query: Query[Any]) -> AsyncGenerator[Any, Non
     check_loads(runtime, query.loads)
     query, computing = await with_computed(runtime, query, shown_query, attach)
     plan, params = select_plan(runtime, query, computed=computing.columns, partial=True)
-    rows = runtime.store.stream(plan, params)
+    rows = OwnedStream(runtime.store.stream(plan, params))
     batch: list[Any] = []
     try:
         async for row in rows:
@@ -173,8 +174,7 @@ async def stream(runtime: Runtime, query: Query[Any]) -> AsyncGenerator[Any, Non
             yield record
     finally:
         # A caller that stops early must not keep a connection busy until the next garbage collection.
-        if (close := getattr(rows, "aclose", None)) is not None:
-            await close()
+        await rows.aclose()
 
 
 async def aggregate(runtime: Runtime, query: Query[Any], kind: Literal["exists", "count"]) -> Any:

@@ -18,6 +18,7 @@ from resourcekit.actions.read import ReadRunner, aggregate, fetch_all, fetch_one
 from resourcekit.actions.relating import resolved
 from resourcekit.actions.runtime import Runtime, runtime_of
 from resourcekit.call_context import Context, ambient_context, context, current_context
+from resourcekit.data_layers.owned_streams import OwnedStream
 from resourcekit.declarations.grouped_query import Groups
 from resourcekit.declarations.runnable_query import AverageCall, FigureCall, PageCall, RunnableQuery
 from resourcekit.errors import InvalidArgument, Misuse
@@ -249,7 +250,7 @@ class ResourceQuery(RunnableQuery[R]):
 
         began = ambient_context() if self.facts is None else ambient_context().merged(self.facts)
         runtime, query = await self._run(prepared)
-        async with aclosing(stream(runtime, query)) as records:
+        async with aclosing(OwnedStream(stream(runtime, query))) as records:
             while True:
                 token = current_context.set(attrs.evolve(began, deadline=ambient_context().deadline))
                 try:

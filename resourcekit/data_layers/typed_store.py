@@ -29,6 +29,7 @@ from resourcekit.data_layers.base import (
     Transaction,
     Update,
 )
+from resourcekit.data_layers.owned_streams import OwnedStream
 from resourcekit.data_layers.stored_expressions import Converted, Forms, Lowering
 from resourcekit.data_layers.stored_forms import loader
 from resourcekit.data_layers.stored_info import folded_name, folded_value
@@ -213,16 +214,15 @@ class TypedStore(Store):
     def stream(self, plan: Plan, params: Params) -> AsyncIterator[Row]:
         """Yield the rows of a Select on demand."""
         assert isinstance(plan, _TypedPlan)
-        rows = self.inner.stream(plan.inner, plan.params(params))
+        rows = OwnedStream(self.inner.stream(plan.inner, plan.params(params)))
         return self._streamed(rows, plan.loads, partial=_is_partial(plan.operation))
 
-    async def _streamed(self, rows: AsyncIterator[Row], loads: Mapping[str, Any], *, partial: bool) -> AsyncIterator[Row]:
+    async def _streamed(self, rows: OwnedStream[Row], loads: Mapping[str, Any], *, partial: bool) -> AsyncIterator[Row]:
         try:
             async for row in rows:
                 yield self._loaded(row, loads, partial=partial)
         finally:
-            if (close := getattr(rows, "aclose", None)) is not None:
-                await close()
+            await rows.aclose()
 
     async def insert(self, plan: Plan, rows: Sequence[Row], params: Params) -> WriteResult:
         """Insert rows in one transaction."""

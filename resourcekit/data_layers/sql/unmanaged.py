@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Hashable, Iterable, Sequence
+from contextlib import aclosing
 from datetime import timedelta
 from typing import Any
 
 from resourcekit.call_context import Call, CallMode, apart, call_mode
 from resourcekit.data_layers.base import Params, Plan, Row
+from resourcekit.data_layers.owned_streams import OwnedStream
 from resourcekit.data_layers.sql.execution.execute import execute, execute_async
 from resourcekit.data_layers.sql.maintenance import existing, storage
 from resourcekit.data_layers.sql.store import SQLStore
@@ -53,8 +55,9 @@ class UnmanagedStore(SQLStore):
     async def stream(self, plan: Plan, params: Params) -> AsyncIterator[Row]:
         """Yield the rows of a Select."""
         await self._refuse(plan)
-        async for row in super().stream(plan, params):
-            yield row
+        async with aclosing(OwnedStream(super().stream(plan, params))) as rows:  # also if the caller leaves it in the middle
+            async for row in rows:
+                yield row
 
     async def aggregate(self, plan: Plan, params: Params) -> Any:
         await self._refuse(plan)

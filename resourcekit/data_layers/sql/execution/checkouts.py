@@ -48,6 +48,12 @@ class SyncCheckout:
             self._pool.put_back(self.connection, error)
             self.connection = None
 
+    def abandon(self) -> None:
+        """Close the connection."""
+        if self.connection is not None:
+            self._pool.discard(self.connection)
+            self.connection = None
+
     async def stop(self, error: GeneratorExit) -> None:
         """Give the connection back, although not all has been read; it is closed, unless it is clean and of this thread."""
         connection = self.connection

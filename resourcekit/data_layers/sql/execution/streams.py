@@ -37,7 +37,7 @@ async def stream(
     translated: returns the error to raise instead.
     """
     alone, deadline = savepoint is None, call_deadline(repo, repo.seconds)
-    checkout = checkout_of(repo, Use.STREAM)
+    checkout, is_closing = checkout_of(repo, Use.STREAM), False
     try:
         connection = await _connection(checkout, deadline) if savepoint is None else savepoint.open_transaction.connection
         connection.autocommit_write = False
@@ -50,10 +50,17 @@ async def stream(
                     yield row
             done = True
         finally:
+            is_closing = True
             await _step(connection, savepoint, ending_deadline(repo), _close, reader, done, alone)
+            is_closing = False
         checkout.put()
-    except GeneratorExit as error:  # the caller has enough of it, and the reader is closed
-        await checkout.stop(error)
+    except GeneratorExit as error:
+        if not is_closing:  # the caller has enough of it, and the reader is closed
+            await checkout.stop(error)
+            raise
+        checkout.abandon()  # the task that closed it has ended, so nothing can be awaited any more
+        if savepoint is not None:
+            ended_in(savepoint.open_transaction, error)
         raise
     except BaseException as error:
         await checkout.put_back(error)
