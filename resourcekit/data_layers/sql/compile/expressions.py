@@ -143,7 +143,10 @@ class Builder:
                 FieldFinding("", "an expression names an attribute that does not exist"), resource=self.resource
             )
         nullable = self.is_optional or bool(self.table.c[name].nullable)
-        codec, is_read = self.codecs[name], bool(self.table.c[name].nullable) and not self.is_fixed
+        codec, is_read = (
+            self.codecs[name],
+            columns is not self.incoming and bool(self.table.c[name].nullable) and not self.is_fixed,
+        )
         if is_read and codec.family is Family.JSON:  # ``null`` is None in a record that is read; it does not fit another type
             return Built(self.dialect.json_or_none(column), codec, nullable=True, field=name, document=column)
         return Built(column, codec, nullable=nullable, field=name)
