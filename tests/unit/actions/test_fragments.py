@@ -210,6 +210,24 @@ def test_the_error_for_wrong_sql_names_the_fragment(sql_layer: Callable[[], Any]
     assert 3 == query(Author).count()
 
 
+@pytest.mark.slow
+def test_the_error_for_a_wrong_type_names_the_fragment(postgresql: Any) -> None:
+    """PostgreSQL refuses the length of a number, which stands outside of the fragment. The table is not taken for a missing one."""
+    domain = Domain("wrong types")
+
+    class Line(Resource, domain=domain, data_layer=SQL(postgresql.url)):
+        id: Attr[int] = attribute(primary_key=True)
+        text: Attr[str] = attribute(default="", max_length=5)
+        add = create(accept=["id"])
+        number = update(changes=[set_attribute("text", fragment("? + 0", id, str))])
+
+    domain.create_storage()
+    line = Line.add(id=1)
+
+    with pytest.raises(InvalidArgument, match=r"cannot compute fragment\('\? \+ 0'\); it said: function .* or the type"):
+        Line.number(line)
+
+
 def test_a_fragment_of_a_missing_value_matches_nothing(sql_layer: Callable[[], Any]) -> None:
     """A comparison with it is false without the actor, and so is its opposite."""
     Author = authors_on(sql_layer)  # noqa: N806  # a class
