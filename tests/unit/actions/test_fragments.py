@@ -217,9 +217,10 @@ def test_the_error_for_a_wrong_type_names_the_fragment(postgresql: Any) -> None:
 
     class Line(Resource, domain=domain, data_layer=SQL(postgresql.url)):
         id: Attr[int] = attribute(primary_key=True)
+        size: Attr[int] = attribute(default=5)
         text: Attr[str] = attribute(default="", max_length=5)
         add = create(accept=["id"])
-        number = update(changes=[set_attribute("text", fragment("? + 0", id, str))])
+        number = update(changes=[set_attribute("text", fragment("? + 0", size, str))])
 
     domain.create_storage()
     line = Line.add(id=1)
