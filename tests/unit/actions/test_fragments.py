@@ -212,7 +212,7 @@ def test_the_error_for_wrong_sql_names_the_fragment(sql_layer: Callable[[], Any]
 
 @pytest.mark.slow
 def test_the_error_for_a_wrong_type_names_the_fragment(postgresql: Any) -> None:
-    """PostgreSQL refuses the length of a number, which stands outside of the fragment. The table is not taken for a missing one."""
+    """PostgreSQL refuses the length of a number, in the SQL around the fragment. The table is not taken for a missing one."""
     domain = Domain("wrong types")
 
     class Line(Resource, domain=domain, data_layer=SQL(postgresql.url)):
