@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from resourcekit.data_layers.json_reading import json_reader
@@ -60,13 +60,13 @@ def _typed(value_type: ValueType | None) -> bool:
 
 def _check(value: Any) -> None:
     """Raise Unstorable for keys that are not text. JSON would turn them into text, so they would not come back as they were."""
+    items: Iterable[Any] = value if isinstance(value, (list, tuple)) else ()
     if isinstance(value, dict):
         if not all(isinstance(key, str) for key in value):
             raise Unstorable("must have text for all keys")
-        for each in value.values():
-            _check(each)
-    elif isinstance(value, (list, tuple)):
-        for each in value:
+        items = value.values()
+    for each in items:
+        if isinstance(each, (dict, list, tuple)):
             _check(each)
 
 
@@ -87,7 +87,7 @@ def json_encoder(value_type: ValueType) -> Callable[[Any], str]:
             pass  # raised below: Python's message may contain a part of the value
         if text is None:
             raise Unstorable("must be made of JSON values only")
-        if not is_whole(text):
+        if not (text.isascii() or is_whole(text)):
             raise Unstorable("must not contain half of a surrogate pair")
         if "\\u0000" in text:
             _refuse_nul(plain)

@@ -14,7 +14,7 @@ MOST = {
     "create": (10, 30),
     "jti_revoked": (11, 20),
     "revoke": (15, 65),
-    "rotate": (29, 405),
+    "rotate": (29, 398),
     "token_revoked": (15, 81),
     "update": (10, 29),
     "verify": (14, 83),

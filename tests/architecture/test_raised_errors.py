@@ -14,7 +14,7 @@ PROTOCOL = {"AttributeError": {"__getattr__", "__setattr__", "__delattr__", "__g
 """Python itself asks for these errors in these methods: ``hasattr``, ``getattr`` with a default, ``copy`` and ``pickle``."""
 
 REASONED = {
-    "resourcekit/data_layers/json_text.py": "ValueError: a stored value that is no member; its caller names resource and key",
+    "resourcekit/data_layers/json_reading.py": "ValueError: a stored value that is of another shape; its caller names resource and key",
     "extensions/tokens/resourcekit_tokens/keys/key_sets.py": "ValueError: an answer that is no key set; the caller notes it as the failure",
     "resourcekit/actions/bulk_at_once.py": "AssertionError: a line that cannot be reached",
     "resourcekit/actions/casting.py": "ValueError: a cast that fails; its caller turns it into a finding",
