@@ -139,7 +139,7 @@ class TokenWalk(RuleBasedStateMachine):
                 outcomes.append((type(error).__name__, None))
 
         for kind, outcome in zip(self.kinds, outcomes[1:], strict=True):
-            assert outcomes[0] == outcome, kind
+            assert outcomes[0] == outcome, (kind, outcomes)
         return outcomes[0][1] if outcomes[0][0] == "did" else None
 
     # Tokens
