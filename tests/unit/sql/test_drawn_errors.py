@@ -70,10 +70,15 @@ WORDS = (
 )
 
 
+MISWRITTEN = ('near "', "no such function: ", "ambiguous column name: ", "misuse of aggregate: ", "Unknown column '", "FUNCTION ")
+
+
 def message(draw: random.Random) -> str:
     """Draw a message that holds the sensitive value."""
     words = [draw.choice(WORDS) for _ in range(draw.randrange(1, 6))]
     words.insert(draw.randrange(len(words) + 1), SECRET)
+    if draw.random() < 0.3:  # a text about the SQL of a statement, of which a part is shown
+        words.insert(0, draw.choice(MISWRITTEN))
     return draw.choice(("", " ")).join(words)
 
 
@@ -88,7 +93,7 @@ def _of_postgresql(draw: random.Random) -> Exception:
 def _of_mariadb(draw: random.Random) -> Exception:
     module = draw.choice((pymysql.err, asyncmy.errors))
     classes = [kind for kind in vars(module).values() if isinstance(kind, type) and issubclass(kind, module.Error)]
-    code = draw.choice((draw.randrange(1000, 5000), *draw.choices(range(1000, 2100), k=3), 0, -1, SECRET))
+    code = draw.choice((draw.randrange(1000, 5000), *draw.choices(range(1000, 2100), k=3), 1054, 1305, 0, -1, SECRET))
     return draw.choice(classes)(*draw.choice(((code, message(draw)), (message(draw),), (), (code,))))
 
 
@@ -97,7 +102,7 @@ def _of_sqlite(draw: random.Random) -> Exception:
     codes = [value for name, value in vars(sqlite3).items() if name.startswith("SQLITE_") and isinstance(value, int)]
     error = draw.choice(classes)(message(draw))
     if draw.random() < 0.8:
-        error.sqlite_errorcode = draw.choice((draw.choice(codes), draw.randrange(4096)))
+        error.sqlite_errorcode = draw.choice((draw.choice(codes), draw.randrange(4096), sqlite3.SQLITE_ERROR))
     return error
 
 

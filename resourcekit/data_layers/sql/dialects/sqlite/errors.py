@@ -25,6 +25,7 @@ _HINTS = {
     sqlite3.SQLITE_NOTADB: "Name a file that is an SQLite database.",
     sqlite3.SQLITE_CORRUPT: "Restore the database file from a backup.",
 }
+_CHECK = re.compile(r"CHECK constraint failed: (.*)")
 _LOOK = "Look at the database file and its disk."
 _MISWRITTEN = re.compile(
     r'^(?:near "\w*\W?": syntax error|incomplete input|unrecognized token|row value misused|(?:no such function: |'
@@ -41,7 +42,8 @@ def explain(error: Exception, table: sa.Table | None) -> ErrorInfo:
     if isinstance(error, sqlite3.IntegrityError):
         kind = _CONSTRAINTS.get(code, ErrorKind.UNSTORABLE)
         if code == sqlite3.SQLITE_CONSTRAINT_CHECK:
-            return ErrorInfo(kind, constraint=text.partition(": ")[2])
+            named = _CHECK.match(text)
+            return ErrorInfo(kind, constraint=named[1] if named else "")
         return ErrorInfo(kind, () if table is None else _columns(text, table))
     if code == sqlite3.SQLITE_BUSY_SNAPSHOT:  # a reader that wants to write after others wrote; waiting does not help
         return ErrorInfo(ErrorKind.CONFLICT)
