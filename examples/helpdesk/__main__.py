@@ -90,7 +90,7 @@ async def in_the_other_mode(ticket: Ticket) -> None:
     try:
         async with transaction(Ticket):
             await Ticket.remove.aio(ticket)
-            await Ticket.submit.aio(subject="No toner")  # taken: nothing of this transaction stands
+            await Ticket.submit.aio(subject="No toner")  # taken: nothing of this transaction is kept
     except UniqueViolation:
         print("rolled back:", (await get.aio(Ticket, ticket.id)).subject, "is still there")
 

@@ -119,12 +119,12 @@ A number is only ever lowered. The list of terms to use instead is docs/glossary
 
 
 def prose() -> Iterator[str]:
-    """Yield the lines of the source, the tests and the pages, without the changelog, the decisions and this list."""
+    """Yield the lines of the source, the tests and the pages, without the changelog and this list."""
     for folder in ("resourcekit", "extensions", "examples", "docs", "tests", "."):
         pattern = "*" if folder == "." else "**/*"
         for path in sorted((ROOT / folder).glob(pattern)):
             parts = path.relative_to(ROOT).parts
-            skipped = {"adr", "__pycache__", ".venv"} & set(parts) or path.name in {"changelog.md", Path(__file__).name}
+            skipped = {"__pycache__", ".venv"} & set(parts) or path.name in {"changelog.md", Path(__file__).name}
             if path.suffix in {".py", ".md"} and not skipped:
                 yield from path.read_text(encoding="utf-8").splitlines()
 

@@ -33,7 +33,7 @@ _BUDGETS = {"get": 0.3, "create": 0.4, "three": 0.5}
 def quick_folder(run: Run) -> Iterator[Path]:
     """Yield a folder in memory if the system has one, else a folder of the run.
 
-    A write to a disk waits for the disk, whoever makes it, and most of the figure would be that wait.
+    A write to a disk waits for the disk, whichever library makes it, and most of the figure would be that wait.
     """
     place = _IN_MEMORY if _IN_MEMORY.is_dir() else run.folder
     with tempfile.TemporaryDirectory(dir=place) as folder:

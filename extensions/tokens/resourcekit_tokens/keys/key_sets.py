@@ -43,7 +43,7 @@ class JWKSet:
     """A set of public keys: a JWK Set as a mapping or as JSON text, or a mapping of kids to certificates in PEM.
 
     given: as the provider publishes it. Keys for other uses, symmetric keys and keys of unknown kinds are passed over. A key without
-    ``alg`` serves the asymmetric algorithms of its ``kty``. One kid may stand for several algorithms. Certificates are read for their
+    ``alg`` serves the asymmetric algorithms of its ``kty``. One kid may serve several algorithms. Certificates are read for their
     key only; who has issued them, and until when they are valid, is not checked.
     Raises DeclarationError RK203 if it is no key set, RK205 if no key of it can verify signatures. ``JWKSet.from_url`` fetches one.
     """

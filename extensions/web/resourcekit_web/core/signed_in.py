@@ -76,7 +76,7 @@ class Demand:
 def signed_in_by(claims: Claims, subject: str, user: object, via: Via, *, clock_skew: timedelta) -> SignedIn:
     """Return the user of verified claims. A ticket carries the facts of the token with which it was bought.
 
-    clock_skew: an ``auth_time`` further in the future counts as unknown, because it would be fresh for ever.
+    clock_skew: an ``auth_time`` further in the future counts as unknown, because it would stay fresh.
     """
     facts: Mapping[str, object] = claims
     family = claims.family

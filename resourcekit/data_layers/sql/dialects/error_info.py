@@ -12,8 +12,8 @@ import attrs
 __all__ = ["AtCommit", "ConnectionLost", "ErrorInfo", "ErrorKind", "Refused", "TooLarge", "TooLate"]
 
 
-class AtCommit(Exception):  # wraps a driver's error on its way up, and becomes an error of ours there
-    """The driver failed while it committed, or before it told what became of a statement that commits by itself."""
+class AtCommit(Exception):  # wraps a driver's error on its way up, and becomes an error of resourcekit there
+    """The driver failed while it committed, or before it answered what became of a statement that commits by itself."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__()
